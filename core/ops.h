@@ -1,0 +1,216 @@
+/*
+ * The op contract: everything a backend must compute. OPS_LIST generates the backend's
+ * function table; each backend folder defines `<backend>_<op>` for every entry.
+ *
+ * - All pointers are backend memory. Activations, gradients and master weights are fp32;
+ *   a `struct weight` may be F32, BF16 or F16 and is widened exactly. Accumulation is fp32
+ *   (double where stated).
+ * - Row invariance: row r of an output depends on row r of the inputs (attention: on its
+ *   own sequence), bit for bit, whatever the other rows, their number or the threads.
+ * - Order: a product's output element is one chain acc = fma(a_i, b_i, acc), i ascending,
+ *   from acc = 0 (or from the value in memory where the contract says +=). A reduction over a
+ *   row of length n uses 16 lane accumulators (element i goes to lane i % 16, ascending),
+ *   then folds halves: 16 -> 8 -> 4 -> 2 -> 1. It depends on n only.
+ * - `+=` outputs continue the chain from memory over rows in ascending order, so that
+ *   splitting a batch of rows into several calls gives the same bits as one call.
+ * - exp, log, rsqrt, sin, cos are our own: libm cannot change a bit.
+ * - Row counts may be 0. Inputs and outputs do not overlap unless a line says "in place".
+ * Shapes are row-major, the last index fastest. Dimensions: core/tensor.h.
+ */
+#ifndef CORE_OPS_H
+#define CORE_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
+
+/*
+ * Attention over paged keys and values. A page holds KV_BLOCK positions of one layer:
+ * for each kv head g: K transposed (head_dim, KV_BLOCK), then V (KV_BLOCK, head_dim);
+ * page stride = 2 * n_kv_heads * head_dim * KV_BLOCK floats. Position t of a sequence lies
+ * in page pages[page_off[s] + t / KV_BLOCK], slot t % KV_BLOCK.
+ * Query rows of a sequence are adjacent, positions ascending by one. A row at position pos
+ * sees positions max(0, pos - window + 1) .. pos (window 0: from 0).
+ */
+struct attn_batch {
+    int64_t n_rows, n_seqs, n_groups;
+    int64_t n_heads, n_kv_heads, head_dim, window;
+    int64_t ld_q;               /* floats from one row of q (dq) to the next */
+    float scale;
+    const int32_t *row_off;     /* (n_seqs + 1) query rows of each sequence */
+    const int32_t *first_pos;   /* (n_seqs) position of its first query row */
+    const int32_t *page_off;    /* (n_seqs + 1) into pages */
+    const int32_t *pages;
+    const int32_t *group_off;   /* (n_groups + 1) sequences that may share pages, read by
+                                   attn_bwd: groups share no page with each other */
+};
+
+struct rope_table {
+    const float *cos, *sin;     /* (n_pos, rot / 2) */
+    int64_t n_pos, rot;         /* the first rot <= head_dim dims are rotated, half-split */
+};
+
+/* One row's sampling, see sample_fwd. */
+struct sample_row {
+    float temperature;          /* 0: greedy */
+    float top_p;                /* 1: off */
+    int32_t top_k;              /* 0: off */
+    int32_t stream;             /* enum rng_stream */
+    uint64_t seed;
+    uint32_t counter[4];        /* (position, sample, prompt, step) */
+};
+
+struct adamw_args {
+    float lr, beta1, beta2, eps, decay; /* decay 0 for norms */
+    float bias1, bias2;         /* 1 - beta1^t, 1 - beta2^t */
+    float grad_scale;           /* applied to g first (clipping) */
+};
+
+/*
+ * X(name, parameters). `b` is the backend. Element and row counts are host values.
+ */
+/* clang-format off */
+#define OPS_LIST(X)                                                                    \
+  /* y (m, D) = table[ids]; table PLAIN (V, D) or PACKED n = V, k = D */               \
+  X(embed_fwd, (struct backend *b, float *y, const struct weight *table,               \
+                const int32_t *ids, int64_t m))                                        \
+  /* dtable (layout and dims of `table`, fp32) += dy at ids, rows ascending */         \
+  X(embed_bwd, (struct backend *b, float *dtable, const struct weight *table,          \
+                const float *dy, const int32_t *ids, int64_t m))                       \
+  /* y (m, n) = x (m, k) W^T. n_mats > 1: rows off[e] .. off[e+1]-1 use matrix e;      \
+   * off (n_mats + 1), off[0] = 0, off[n_mats] = m; NULL when n_mats = 1 */            \
+  X(gemm_fwd, (struct backend *b, float *y, const float *x, const struct weight *w,    \
+               const int32_t *off, int64_t m))                                         \
+  /* dx (m, k) = dy (m, n) W */                                                        \
+  X(gemm_dx, (struct backend *b, float *dx, const float *dy, const struct weight *w,   \
+              const int32_t *off, int64_t m))                                          \
+  /* dw (packed as w, fp32) += dy^T x, rows ascending */                               \
+  X(gemm_dw, (struct backend *b, float *dw, const float *dy, const float *x,           \
+              const struct weight *w, const int32_t *off, int64_t m))                  \
+  /* y (m, k) = w * x * rsqrt(mean(x^2) + eps), w (k) */                               \
+  X(rmsnorm_fwd, (struct backend *b, float *y, const float *x, const struct weight *w, \
+                  float eps, int64_t m))                                               \
+  /* dx (m, k) = ; dw (k) += over rows ascending */                                    \
+  X(rmsnorm_bwd, (struct backend *b, float *dx, float *dw, const float *dy,            \
+                  const float *x, const struct weight *w, float eps, int64_t m))       \
+  /* in place on heads 0 .. n_heads-1 of each row, (x1, x2) -> (x1 c - x2 s, x2 c + x1 s)\
+   * with s = sign * sin: -1 rotates back (the backward). pos (m). Row stride ld. */   \
+  X(rope, (struct backend *b, float *x, const struct rope_table *t,                    \
+           const int32_t *pos, int64_t n_heads, int64_t head_dim, int64_t ld, float sign,\
+           int64_t m))                                                                 \
+  /* Copy row r's k and v heads (kv + r ld: G heads of k, then G heads of v) to        \
+   * every slot dst[dst_off[r] .. dst_off[r+1]-1]; slot = page * KV_BLOCK + index */   \
+  X(kv_write, (struct backend *b, float *cache, const float *kv,                       \
+               const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,         \
+               int64_t head_dim, int64_t ld, int64_t m))                               \
+  /* dkv (layout of kv, stride ld) = sum of the slots' gradients, in the order of dst */\
+  X(kv_read_bwd, (struct backend *b, float *dkv, const float *dcache,                  \
+                  const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,      \
+                  int64_t head_dim, int64_t ld, int64_t m))                            \
+  /* y (rows, H head_dim), lse (rows, H); q has stride a->ld_q. lse may be NULL.       \
+   * Per block of keys ascending: s_j = scale * (chain over d); online softmax;        \
+   * y = chain over keys ascending, rescaled between blocks by exp(m_old - m_new) */   \
+  X(attn_fwd, (struct backend *b, float *y, float *lse, const float *q,                \
+               const float *cache, const struct attn_batch *a))                        \
+  /* dq (rows, stride ld_q) = ; dcache (as cache) += for the pages of these sequences, \
+   * queries ascending within a group */                                               \
+  X(attn_bwd, (struct backend *b, float *dq, float *dcache, const float *dy,           \
+               const float *y, const float *lse, const float *q, const float *cache,   \
+               const struct attn_batch *a))                                            \
+  /* Top-k of logits (m, E), ties to the lowest index, descending: experts (m, K);     \
+   * weights (m, K) = softmax over the chosen logits (= softmax_E renormalised) */     \
+  X(router_fwd, (struct backend *b, int32_t *experts, float *weights,                  \
+                 const float *logits, int64_t n_experts, int64_t top_k, int64_t m))    \
+  /* dlogits (m, E) = w_i (dw_i - sum_S w dw) on the chosen, 0 elsewhere */            \
+  X(router_bwd, (struct backend *b, float *dlogits, const float *dweights,             \
+                 const int32_t *experts, const float *weights, int64_t n_experts,      \
+                 int64_t top_k, int64_t m))                                            \
+  /* sums over rows, double: prob (E) += softmax(logits), count (E) += times chosen,   \
+   * z (1) += logsumexp(logits)^2 */                                                   \
+  X(router_stats, (struct backend *b, double *prob, double *count, double *z,          \
+                   const float *logits, const int32_t *experts, int64_t n_experts,     \
+                   int64_t top_k, int64_t m))                                          \
+  /* dlogits (m, E) += p_e (f_e - sum_e' f_e' p_e') + 2 cz lse p_e; f (E) */           \
+  X(router_aux_bwd, (struct backend *b, float *dlogits, const float *logits,           \
+                     const float *f, float cz, int64_t n_experts, int64_t m))          \
+  /* Stable counting sort of the m K (row, slot) pairs by expert: off (E + 1);         \
+   * src (m K): pair t K + s at each sorted place; place (m K): its inverse */         \
+  X(moe_sort, (struct backend *b, int32_t *off, int32_t *src, int32_t *place,          \
+               const int32_t *experts, int64_t n_experts, int64_t top_k, int64_t m))   \
+  /* y (m, D) = x[idx[r] / div]; div >= 1 */                                           \
+  X(rows_gather, (struct backend *b, float *y, const float *x, const int32_t *idx,     \
+                  int64_t div, int64_t d, int64_t m))                                  \
+  /* y[idx[r]] = x[r], idx without repeats */                                          \
+  X(rows_scatter, (struct backend *b, float *y, const float *x, const int32_t *idx,    \
+                   int64_t d, int64_t m))                                              \
+  /* h (m, F) = silu(g) u, gu (m, 2F): g then u */                                     \
+  X(swiglu_fwd, (struct backend *b, float *h, const float *gu, int64_t f, int64_t m))  \
+  /* dgu (m, 2F) = ; may be in place over gu */                                        \
+  X(swiglu_bwd, (struct backend *b, float *dgu, const float *dh, const float *gu,      \
+                 int64_t f, int64_t m))                                                \
+  /* y (m, D) = x + sum over slots ascending of weights[t, s] o[place[t K + s]], a chain\
+   * from x; weights NULL: plain sums. x may be y (in place) */                        \
+  X(moe_combine, (struct backend *b, float *y, const float *x, const float *o,         \
+                  const int32_t *place, const float *weights, int64_t top_k, int64_t d,\
+                  int64_t m))                                                          \
+  /* At sorted place p of pair (t, s): dweights (m, K)[t, s] = <dh[p], h[p]>;          \
+   * then dh[p] *= w and h[p] *= w in place. dh here is dy W_down, not yet weighted */ \
+  X(moe_weight_bwd, (struct backend *b, float *dweights, float *dh, float *h,          \
+                     const int32_t *place, const float *weights, int64_t top_k,        \
+                     int64_t f, int64_t m))                                            \
+  /* y = a + b, n elements; may be in place */                                         \
+  X(add, (struct backend *b, float *y, const float *a, const float *c, int64_t n))     \
+  /* For rows of logits (m, ld) over the first v of ld columns, z = logits * inv_temp: \
+   * logp = z[target] - lse, lse, entropy = lse - sum p z. Any output may be NULL */   \
+  X(logprob_fwd, (struct backend *b, float *logp, float *lse, float *entropy,          \
+                  const float *logits, const int32_t *target, float inv_temp,          \
+                  int64_t v, int64_t ld, int64_t m))                                   \
+  /* In place, logits -> dlogits = inv_temp * (dlogp ([j = target] - p_j)              \
+   *   - dent p_j (z_j - lse + entropy)); columns v .. ld-1 become 0. dent NULL: 0 */  \
+  X(logprob_bwd, (struct backend *b, float *logits, const float *lse,                  \
+                  const float *entropy, const int32_t *target, const float *dlogp,     \
+                  const float *dent, float inv_temp, int64_t v, int64_t ld, int64_t m))\
+  /* token (m), logp (m): of the full distribution at `temperature` (1 if greedy), equal\
+   * in bits to logprob_fwd with inv_temp = 1 / temperature. The draw: among the top_k \
+   * largest (ties to the lower id), then the smallest set whose mass reaches top_p; ids\
+   * ascending, rng_uniform times the kept mass against the running sum of exp(z - max) */\
+  X(sample_fwd, (struct backend *b, int32_t *token, float *logp, const float *logits,  \
+                 const struct sample_row *rows, int64_t v, int64_t ld, int64_t m))     \
+  /* On n elements of master (fp32), m, v. Decoupled decay first: w *= 1 - lr decay; then\
+   * w -= lr (m / bias1) / (sqrt(v / bias2) + eps); then copy, if not NULL, = rounded w */\
+  X(adamw, (struct backend *b, float *master, void *copy, enum dtype copy_dtype,       \
+            float *m, float *v, const float *g, const struct adamw_args *args,         \
+            int64_t n))                                                                \
+  /* Host result: sums of squares and of magnitudes in double, over blocks of 4096     \
+   * elements (each by the row rule in double), block sums added ascending */          \
+  X(norms, (struct backend *b, double *sum_sq, double *sum_abs, const float *x,        \
+            int64_t n))                                                                \
+  X(zero, (struct backend *b, void *p, size_t bytes))                                  \
+  X(copy, (struct backend *b, void *dst, const void *src, size_t bytes))               \
+  /* host <-> backend; complete on return */                                           \
+  X(upload, (struct backend *b, void *dst, const void *host_src, size_t bytes))        \
+  X(download, (struct backend *b, void *host_dst, const void *src, size_t bytes))
+/* clang-format on */
+
+struct backend;
+struct backend {
+    const char *name;      /* "cpu (avx512, 2 threads)" */
+    void *state;           /* the backend's own */
+    int (*reserve)(struct backend *b, void **out, size_t bytes, const char *what);
+    void (*release)(struct backend *b, void *p, size_t bytes);
+#define X(op, params) void(*op) params;
+    OPS_LIST(X)
+#undef X
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,24 @@
+/*
+ * What options.c and options_ini.c share: one option set by name, and the quoting of
+ * values.
+ */
+#ifndef CORE_OPTIONS_TEXT_H
+#define CORE_OPTIONS_TEXT_H
+
+#include "core/options.h"
+
+/* Set option `key` from unquoted text; `where` ("run.ini:3: " or "") opens messages. */
+int options_set(const struct options *o, void *values, const char *key,
+                const char *text, const char *where) WARN_UNUSED;
+
+/* Blanks at both ends go. */
+void options_trim(struct buf *text);
+/* Length of the value's part of `text`: up to a comment (# or ; at the start or after a
+ * blank, outside quotes) or the end. */
+size_t options_value_len(const char *text, size_t len);
+/* A trimmed value: "..." loses its quotes and escapes, anything else stays as it is. */
+int options_unquote(struct buf *text) WARN_UNUSED;
+/* The value so that reading it back gives `s`; quoted only where it must be. */
+void options_put_quoted(struct buf *out, const char *s);
+
+#endif

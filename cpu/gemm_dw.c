@@ -1,0 +1,117 @@
+/*
+ * gemm_dw: dw += dy^T x, packed as the weights, plain and grouped.
+ *
+ * The lanes are the 32 outputs of a panel, the tile's rows are inputs, a step is a row
+ * of the batch: dw[i, 0..31] += x[r, i] dy[r, 0..31], r ascending, continuing from
+ * memory. A task holds some panels and some inputs of one matrix and takes the rows in
+ * blocks of GEMM_STEPS; both factors are copied so that a step's values are adjacent:
+ * dy into panels (steps, 32), x into tiles (steps, 16). Its part of dw stays in the
+ * level-2 cache from block to block.
+ */
+#include "cpu/gemm.h"
+
+#include <omp.h>
+
+/* dy of a task: 8 x 32 KiB; x: 16 tiles of 16 KiB. */
+enum { DW_PANELS = 8, DW_TILES = 16, DW_INPUTS = DW_TILES * GEMM_ROWS };
+
+struct product {
+    float *dw;       /* packed as w */
+    const float *dy; /* (m, n) */
+    const float *x;  /* (m, k) */
+    int64_t n, k;
+};
+
+struct scratch {
+    float dy[DW_PANELS][GEMM_STEPS * WEIGHT_PANEL];
+    float x[DW_TILES][GEMM_STEPS * GEMM_LANES];
+};
+
+/* n <= 16 floats; the rest of dst becomes 0 */
+V16_FN void copy_lanes(float *dst, const float *src, int64_t n)
+{
+    v16_store(dst, n >= V16 ? v16_load(src) : v16_load_n(src, (int)gemm_max(n, 0)));
+}
+
+static void copy_dy(struct scratch *s, const struct product *p,
+                    const struct gemm_task *t, int64_t row0, int64_t n_rows)
+{
+    for (int64_t r = 0; r < n_rows; r++)
+        for (int64_t i = 0; i < t->n_panels; i++) {
+            const int64_t j = (t->panel0 + i) * WEIGHT_PANEL;
+            const float *const src = p->dy + (row0 + r) * p->n + j;
+            float *const dst = s->dy[i] + r * WEIGHT_PANEL;
+            copy_lanes(dst, src, p->n - j);
+            copy_lanes(dst + V16, src + V16, p->n - j - V16);
+        }
+}
+
+static void copy_x(struct scratch *s, const struct product *p,
+                   const struct gemm_task *t, int64_t row0, int64_t n_rows)
+{
+    for (int64_t r = 0; r < n_rows; r++)
+        for (int64_t i = 0; i * GEMM_ROWS < t->n_inputs; i++) {
+            const int64_t input = t->input0 + i * GEMM_ROWS;
+            copy_lanes(s->x[i] + r * GEMM_LANES, p->x + (row0 + r) * p->k + input,
+                       p->k - input);
+        }
+}
+
+static void dw_task(const struct product *p, const struct gemm_task *task,
+                    struct scratch *s)
+{
+    const int64_t mat_panel = task->mat * gemm_panels(p->n);
+    for (int64_t r0 = 0; r0 < task->n_rows; r0 += GEMM_STEPS) {
+        const int64_t n_steps = gemm_min(GEMM_STEPS, task->n_rows - r0);
+        copy_dy(s, p, task, task->row0 + r0, n_steps);
+        copy_x(s, p, task, task->row0 + r0, n_steps);
+        for (int64_t i = 0; i < task->n_panels; i++) {
+            const int64_t panel = task->panel0 + i;
+            struct gemm_tile t = {
+                .b = s->dy[i], .dtype = DTYPE_F32, .n_steps = n_steps};
+            t.ld_c = WEIGHT_PANEL;
+            t.n_cols = gemm_min(WEIGHT_PANEL, p->n - panel * WEIGHT_PANEL);
+            t.a_layout = GEMM_A_STEPS;
+            for (int64_t j = 0; j < task->n_inputs; j += GEMM_ROWS) {
+                t.n_rows = gemm_min(GEMM_ROWS, task->n_inputs - j);
+                t.a = s->x[j / GEMM_ROWS];
+                t.c = p->dw +
+                      ((mat_panel + panel) * p->k + task->input0 + j) * WEIGHT_PANEL;
+                CPU_NAME(gemm_tile_run)(&t);
+            }
+        }
+    }
+}
+
+static void worker(const struct product *p, const struct gemm_grid *grid, int64_t *next,
+                   struct backend *b)
+{
+    struct scratch *const s = cpu_scratch(b, omp_get_thread_num(), sizeof(*s));
+    struct gemm_cursor c = {0};
+    struct gemm_task task;
+    while (CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(next), &task))
+        dw_task(p, &task, s);
+}
+
+void CPU_NAME(gemm_dw)(struct backend *b, float *dw, const float *dy, const float *x,
+                       const struct weight *w, const int32_t *off, int64_t m)
+{
+    gemm_check(w, off, m);
+    if (m == 0)
+        return;
+    const struct product p = {.dw = dw, .dy = dy, .x = x, .n = w->n, .k = w->k};
+    struct gemm_grid grid = {.off = off, .n_mats = w->n_mats, .m = m, .n_inputs = w->k};
+    grid.n_panels = gemm_panels(w->n);
+    grid.max_cut = DW_INPUTS;
+    grid.min_panels = 1;
+    grid.max_panels = DW_PANELS;
+    const int team = cpu_team(b, 2 * m * w->n * w->k);
+    CPU_NAME(gemm_grid_fit)(&grid, team);
+    int64_t next = 0;
+    if (team == 1) {
+        worker(&p, &grid, &next, b);
+        return;
+    }
+#pragma omp parallel num_threads(team)
+    worker(&p, &grid, &next, b);
+}

@@ -1,0 +1,231 @@
+/*
+ * The option table. One line per option: key, type, field, default, range or choices,
+ * help.
+ */
+#include "grpo/config.h"
+
+#include <string.h>
+
+#define OFF(section, field)                                                            \
+    (offsetof(struct config, section) + offsetof(struct config_##section, field))
+#define INT(key, section, field, def, lo, hi, help)                                    \
+    {                                                                                  \
+        key, OPTION_INT, OFF(section, field), def, lo, hi, NULL, help                  \
+    }
+#define REAL(key, section, field, def, lo, hi, help)                                   \
+    {                                                                                  \
+        key, OPTION_REAL, OFF(section, field), def, lo, hi, NULL, help                 \
+    }
+#define BOOL(key, section, field, def, help)                                           \
+    {                                                                                  \
+        key, OPTION_BOOL, OFF(section, field), def, 0.0, 0.0, NULL, help               \
+    }
+#define TEXT(key, section, field, def, help)                                           \
+    {                                                                                  \
+        key, OPTION_STRING, OFF(section, field), def, 0.0, 0.0, NULL, help             \
+    }
+#define CHOICE(key, section, field, def, choices, help)                                \
+    {                                                                                  \
+        key, OPTION_CHOICE, OFF(section, field), def, 0.0, 0.0, choices, help          \
+    }
+
+static const struct option items[] = {
+    TEXT("run.dir", run, dir, "runs/run", "directory of everything the run writes"),
+    INT("run.seed", run, seed, "1", 0.0, 9e15, "seed of all random numbers"),
+    CHOICE("run.device", run, device, "cpu", "cpu|cuda", "where the ops run"),
+    INT("run.threads", run, threads, "0", 0.0, 1024.0,
+        "threads of a rank; 0: all cores"),
+    CHOICE("run.isa", run, isa, "auto", "auto|portable|avx2|avx512",
+           "instruction set; results are the same bits"),
+    INT("run.rollout_ranks", run, rollout_ranks, "0", 0.0, 65536.0,
+        "ranks that only generate; 0: half of the world, rounded up"),
+    INT("run.learner_ranks", run, learner_ranks, "0", 0.0, 65536.0,
+        "ranks that only learn; 0: the rest"),
+    BOOL("run.colocated", run, is_colocated, "false",
+         "every rank generates and learns (always so with one rank)"),
+    CHOICE("run.resume", run, resume, "auto", "auto|never|must",
+           "continue from the newest checkpoint in run.dir"),
+    REAL("run.watchdog_s", run, watchdog_s, "1800", 0.0, 1e9,
+         "abort when a phase makes no progress for so long; 0: off"),
+    CHOICE("run.log", run, log, "info", "debug|info|warn|error|off",
+           "least level logged"),
+
+    TEXT("model.path", model, path, "", "Hugging Face directory of the policy"),
+    TEXT("model.tokenizer", model, tokenizer, "",
+         "directory with tokenizer.json; empty: model.path"),
+    CHOICE("model.dtype", model, dtype, "auto", "auto|f32|bf16|f16",
+           "weights in memory and in checkpoints; auto: as on disk (master is fp32)"),
+    CHOICE("model.softmax", model, softmax, "tokenizer", "tokenizer|full",
+           "vocabulary rows counted: the tokenizer's tokens, or padding rows too, as "
+           "transformers"),
+
+    TEXT("data.train", data, train, "", "problems for training, JSONL"),
+    TEXT("data.eval", data, eval, "", "held-out problems, JSONL"),
+    INT("data.limit", data, limit, "0", 0.0, 1e12,
+        "first so many of data.train; 0: all"),
+    INT("data.eval_limit", data, eval_limit, "0", 0.0, 1e12,
+        "first so many of data.eval; 0: all"),
+    INT("data.max_prompt", data, max_prompt, "512", 1.0, 1e6, "tokens of a prompt"),
+    CHOICE("data.overlong", data, overlong, "error", "error|filter",
+           "a longer prompt is an error, or left out and counted"),
+    BOOL("data.shuffle", data, is_shuffled, "true", "permute each epoch by run.seed"),
+    BOOL("data.lenient", data, is_lenient, "false",
+         "leave out problems whose gold answer is not a number, counted, instead of an "
+         "error"),
+
+    TEXT("prompt.preset", prompt, preset, "qa", "raw | paper | qa | custom"),
+    TEXT("prompt.prefix", prompt, prefix, "",
+         "with preset custom: text before a question"),
+    TEXT("prompt.suffix", prompt, suffix, "",
+         "with preset custom: text after a question"),
+    BOOL("prompt.bos", prompt, has_bos, "true",
+         "special tokens as the tokenizer adds them (the paper: false)"),
+
+    INT("rollout.group_size", rollout, group_size, "8", 1.0, 4096.0,
+        "completions sampled per prompt (G)"),
+    INT("rollout.max_new", rollout, max_new, "256", 1.0, 1e6, "tokens of a completion"),
+    REAL("rollout.temperature", rollout, temperature, "1.0", 1e-3, 100.0,
+         "divides the logits, in rollout and learner"),
+    REAL("rollout.top_p", rollout, top_p, "1.0", 1e-6, 1.0, "nucleus; 1: off"),
+    INT("rollout.top_k", rollout, top_k, "0", 0.0, 1e6, "most likely tokens; 0: off"),
+    TEXT("rollout.stop", rollout, stop, "", "stop strings, separated by |"),
+    INT("rollout.slots", rollout, slots, "64", 1.0, 65536.0,
+        "sequences decoded at once on a rank"),
+    INT("rollout.prefill_tokens", rollout, prefill_tokens, "2048", 1.0, 1e7,
+        "rows of one prefill pass"),
+
+    REAL("reward.correct", reward, correct, "1.0", -1e6, 1e6, "of a right answer"),
+    REAL("reward.wrong", reward, wrong, "0.0", -1e6, 1e6, "of any other completion"),
+    REAL("reward.form", reward, form, "0.0", -1e6, 1e6,
+         "added to a wrong answer in the required form"),
+
+    INT("grpo.steps", grpo, steps, "100", 1.0, 1e9, "rollout-and-update steps"),
+    INT("grpo.prompts", grpo, prompts, "32", 1.0, 1e6, "prompts per step"),
+    INT("grpo.mini_batch", grpo, mini_batch, "0", 0.0, 1e6,
+        "prompts per optimiser update; 0: all of the step's"),
+    INT("grpo.epochs", grpo, epochs, "1", 1.0, 100.0, "passes over a step's samples"),
+    CHOICE("grpo.advantage", grpo, advantage, "group", "group|mean_only",
+           "(r - mean) / (std + eps) per group, std unbiased; or r - mean (Dr. GRPO)"),
+    REAL("grpo.adv_eps", grpo, adv_eps, "1e-6", 0.0, 1.0, "added to the std"),
+    CHOICE("grpo.zero_variance", grpo, zero_variance, "keep", "keep|drop",
+           "groups of equal rewards stay in the token counts, or leave the batch"),
+    CHOICE("grpo.objective", grpo, objective, "ppo_clip", "ppo_clip",
+           "loss of a token from its ratio and advantage"),
+    REAL("grpo.clip_low", grpo, clip_low, "0.2", 0.0, 1.0,
+         "ratio clipped below 1 - this"),
+    REAL("grpo.clip_high", grpo, clip_high, "0.2", 0.0, 100.0, "and above 1 + this"),
+    CHOICE("grpo.aggregation", grpo, aggregation, "token_mean",
+           "token_mean|sequence_mean",
+           "mean over a mini-batch's tokens, or over sequences of token means"),
+    REAL("grpo.kl_coef", grpo, kl_coef, "0", 0.0, 100.0,
+         "of the k3 KL against the frozen start (0: no reference is kept)"),
+    REAL("grpo.entropy_coef", grpo, entropy_coef, "0", -100.0, 100.0,
+         "entropy bonus per token"),
+    INT("grpo.leaves", grpo, leaves, "8", 1.0, 1024.0,
+        "leaves of the gradient tree; part of the result, unlike ranks"),
+    BOOL(
+        "grpo.first_noop", grpo, is_first_noop, "false",
+        "learning rate 0 in the first step, as verl's constant schedule with warm-up 0 "
+        "had it when the paper's models were trained"),
+
+    REAL("optim.lr", optim, lr, "1e-6", 0.0, 10.0, "peak learning rate of AdamW"),
+    REAL("optim.min_lr", optim, min_lr, "0", 0.0, 10.0,
+         "at the end of linear or cosine"),
+    CHOICE("optim.schedule", optim, schedule, "constant", "constant|linear|cosine",
+           "after the warm-up"),
+    INT("optim.warmup", optim, warmup, "0", 0.0, 1e9, "updates of linear warm-up"),
+    REAL("optim.beta1", optim, beta1, "0.9", 0.0, 0.999999, "first moment"),
+    REAL("optim.beta2", optim, beta2, "0.999", 0.0, 0.9999999, "second moment"),
+    REAL("optim.eps", optim, eps, "1e-8", 0.0, 1.0, "added to the root"),
+    REAL("optim.weight_decay", optim, weight_decay, "0.01", 0.0, 10.0,
+         "decoupled; norms are exempt"),
+    REAL("optim.clip_l2", optim, clip_l2, "1.0", 0.0, 1e9,
+         "global L2 norm of the gradient; 0: off"),
+    REAL(
+        "optim.clip_l1", optim, clip_l1, "0", 0.0, 1e9,
+        "then its L1 norm (the paper's code: 1.0; it shrinks steps as models grow); 0: "
+        "off"),
+
+    INT("learner.micro_tokens", learner, micro_tokens, "4096", 1.0, 1e8,
+        "rows of one forward and backward pass; a group is never split"),
+    INT("learner.head_rows", learner, head_rows, "256", 1.0, 1e6,
+        "rows of logits in memory at once"),
+    CHOICE("learner.recompute", learner, recompute, "auto", "auto|none|layer",
+           "keep all activations, or recompute each layer in the backward"),
+
+    INT("eval.every", eval, every, "0", 0.0, 1e9,
+        "steps between evaluations; 0: ends only"),
+    BOOL("eval.at_start", eval, is_at_start, "true", "evaluate before training"),
+    INT("eval.max_new", eval, max_new, "0", 0.0, 1e6,
+        "tokens of a completion; 0: rollout.max_new"),
+    INT("eval.samples", eval, samples, "1", 1.0, 4096.0, "completions per problem"),
+    REAL("eval.temperature", eval, temperature, "0", 0.0, 100.0, "0: greedy"),
+    REAL("eval.top_p", eval, top_p, "1.0", 1e-6, 1.0, "nucleus; 1: off"),
+    INT("eval.seed", eval, seed, "42", 0.0, 9e15, "of its sampling"),
+
+    INT("checkpoint.every", checkpoint, every, "0", 0.0, 1e9,
+        "steps between checkpoints; 0: at the end only"),
+    INT("checkpoint.keep_last", checkpoint, keep_last, "3", 1.0, 1e6, "newest kept"),
+    INT("checkpoint.keep_every", checkpoint, keep_every, "0", 0.0, 1e9,
+        "also every so many steps for good; 0: none"),
+    INT("checkpoint.shard_mb", checkpoint, shard_mb, "5000", 1.0, 1e9,
+        "largest safetensors file, MB"),
+
+    INT("pretrain.steps", pretrain, steps, "1000", 1.0, 1e9, "optimiser updates"),
+    INT("pretrain.batch", pretrain, batch, "64", 1.0, 1e6, "examples per update"),
+    INT("pretrain.max_tokens", pretrain, max_tokens, "512", 2.0, 1e6,
+        "tokens of an example; longer ones are cut"),
+    CHOICE("pretrain.loss_on", pretrain, loss_on, "all", "all|completion",
+           "tokens that count: all, or those after the prompt (SFT)"),
+    REAL("pretrain.aux_coef", pretrain, aux_coef, "0.01", 0.0, 10.0,
+         "load-balancing loss over a micro-batch"),
+    REAL("pretrain.z_coef", pretrain, z_coef, "0.001", 0.0, 10.0,
+         "mean squared logsumexp of the router"),
+    INT("pretrain.val", pretrain, val, "0", 0.0, 1e6,
+        "examples of data.eval for the validation loss; 0: none"),
+
+    INT("shape.d_model", shape, d_model, "128", 1.0, 1e6, "from scratch: model width"),
+    INT("shape.layers", shape, layers, "4", 1.0, 1e4, "layers"),
+    INT("shape.heads", shape, heads, "4", 1.0, 1e4, "query heads"),
+    INT("shape.kv_heads", shape, kv_heads, "4", 1.0, 1e4, "key and value heads"),
+    INT("shape.head_dim", shape, head_dim, "0", 0.0, 1e4, "0: d_model / heads"),
+    INT("shape.d_ff", shape, d_ff, "256", 1.0, 1e6, "width of an expert"),
+    INT("shape.experts", shape, experts, "8", 1.0, 65535.0, "experts per layer"),
+    INT("shape.top_k", shape, top_k, "2", 1.0, 1024.0, "experts per token"),
+    INT("shape.vocab", shape, vocab, "0", 0.0, 1e7,
+        "rows of the embedding; 0: the tokenizer's tokens, rounded up to 64"),
+    INT("shape.max_positions", shape, max_positions, "4096", 1.0, 1e8, "context"),
+    REAL("shape.rope_theta", shape, rope_theta, "10000", 1.0, 1e12, "rotary base"),
+    REAL("shape.rms_eps", shape, rms_eps, "1e-5", 1e-12, 1.0, "norm epsilon"),
+    BOOL("shape.tied", shape, is_tied, "false", "one matrix for embedding and head"),
+
+    INT("log.samples", log, samples, "2", 0.0, 1e6,
+        "prompts per step in samples.jsonl"),
+    BOOL("log.tensorboard", log, has_tensorboard, "true", "write an event file"),
+};
+
+const struct options *config_options(void)
+{
+    static const struct options table = {.items = items, .n = ARRAY_LEN(items)};
+    return &table;
+}
+
+int config_parse(struct config *c, int argc, char *const *argv)
+{
+    const struct options *const o = config_options();
+    *c = (struct config){0};
+    TRY(options_set_defaults(o, c));
+    for (int i = 0; i < argc; i++) {
+        const bool is_file = strchr(argv[i], '=') == NULL;
+        if (is_file && i > 0)
+            return ERR(ERR_USAGE,
+                       "unexpected argument \"%s\": one INI file comes first, then "
+                       "section.key=value",
+                       argv[i]);
+        TRY(is_file ? options_read_file(o, c, argv[i])
+                    : options_override(o, c, argv[i]));
+    }
+    return STATUS_OK;
+}
+
+void config_release(struct config *c) { options_release(config_options(), c); }

@@ -1,0 +1,68 @@
+/*
+ * The learner: policy gradients of a mini-batch of groups, summed in the fixed gradient
+ * tree over the learner ranks, then one AdamW update on each of them (equal bits
+ * everywhere).
+ *
+ * A group is computed as one unit: its prompt once, its completions attending to it.
+ * Micro-batches are as many whole groups as fit the row budget, or one group alone;
+ * where they end does not change a bit of the result (core/ops.h on +=).
+ */
+#ifndef GRPO_LEARNER_H
+#define GRPO_LEARNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/status.h"
+#include "dist/comm.h"
+#include "grpo/config.h"
+#include "grpo/objective.h"
+#include "model/model.h"
+#include "model/optim.h"
+#include "rollout/groups.h"
+
+struct learner;
+
+struct learner_setup {
+    const struct model *m;   /* borrowed; its weights are updated in place */
+    const struct model *ref; /* frozen reference, or NULL */
+    struct comm *comm;       /* of the learner ranks */
+    const struct config *config;
+    void *data; /* the weights of m, writable */
+};
+int learner_create(struct learner **out, const struct learner_setup *s) WARN_UNUSED;
+void learner_free(struct learner *l);
+struct optim *learner_optim(struct learner *l);
+
+/* The memory plan, in bytes. */
+struct learner_plan {
+    enum acts_mode mode;
+    int64_t n_rows; /* of a micro-batch at most */
+    size_t acts, grads, optim;
+};
+int learner_plan(struct learner_plan *out, const struct model *m,
+                 const struct config *c) WARN_UNUSED;
+
+/* Prompts first .. first + n - 1 of the step, one optimiser update. */
+struct minibatch {
+    const struct groups *g; /* holds the groups of this rank's leaves; info of all */
+    int64_t first, n;
+    double lr;
+    bool
+        is_on_policy; /* no update since sampling: log-probs and routes must be equal */
+};
+struct learner_report {
+    struct objective_sums sums; /* over the mini-batch, all ranks */
+    struct optim_report optim;
+    int64_t n_tokens, n_prompt_tokens; /* response and prompt tokens learned from */
+    int64_t n_flat_groups;
+    int64_t n_route_diffs; /* (token, layer, slot) whose expert differs from sampling */
+};
+/* Collective over the learner ranks. On-policy mismatch is ERR_NUMERIC. */
+int learner_update(struct learner *l, const struct minibatch *mb,
+                   struct learner_report *out) WARN_UNUSED;
+
+/* Which leaf of the mini-batch prompt i (0 .. n-1) belongs to. */
+int64_t learner_leaf_of(int64_t i, int64_t n, int64_t n_leaves);
+
+#endif

@@ -1,0 +1,156 @@
+/*
+ * The MoE transformer: one forward for prefill, decode, learner and evaluation, and its
+ * backward.
+ *
+ *   x = Emb[ids]; per layer: x += O(attention(rope(QKV(norm1(x))))); x +=
+ * MoE(norm2(x)); logits = Head(normF(x)).   (specs "architectures" 0.1, 0.6, 0.8, 0.9,
+ * 1)
+ *
+ * Everything is fp32 but the weights (struct weight). All arrays below are backend
+ * memory unless marked host. The first call that meets a capacity breach CHECKs:
+ * callers ask batch_fits. Determinism: core/ops.h; a row's hidden state has the same
+ * bits in every caller.
+ */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/ops.h"
+#include "core/status.h"
+#include "model/batch.h"
+#include "model/hparams.h"
+#include "model/params.h"
+
+struct model {
+    struct backend *b; /* borrowed */
+    struct hparams hp;
+    struct param_table table; /* owned copy */
+    const void *data;         /* weights arena, borrowed; may change between calls */
+    enum dtype dtype;
+    struct rope_table rope; /* owned */
+    int64_t n_pos;          /* positions the rope table covers */
+    int64_t n_softmax;      /* columns of the logits that the softmax counts */
+};
+
+/* n_pos: longest sequence. n_softmax: tokens of the tokenizer, or n_vocab to count
+ * padding rows as transformers does. */
+int model_init(struct model *m, struct backend *b, const struct hparams *hp,
+               const void *data, enum dtype dtype, int64_t n_pos,
+               int64_t n_softmax) WARN_UNUSED;
+void model_release(struct model *m);
+/* The weight of a role (PARAM_HEAD of a tied model is its embedding). */
+struct weight model_weight(const struct model *m, enum param_role role, int64_t layer);
+
+/* What one layer's backward reads. N rows, NK = N top_k. */
+struct layer_acts {
+    float *x;                   /* (N, D) input: residual stream before the layer */
+    float *xn1;                 /* (N, D) */
+    float *qkv;                 /* (N, (H + 2G) head_dim), q and k rotated */
+    float *att;                 /* (N, H head_dim) */
+    float *lse;                 /* (N, H) */
+    float *x_mid;               /* (N, D) after attention */
+    float *xn2;                 /* (N, D) */
+    float *router_logits;       /* (N, E) */
+    float *weights;             /* (N, K) */
+    int32_t *experts;           /* (N, K) */
+    int32_t *off, *src, *place; /* (E + 1), (NK), (NK): see moe_sort */
+    float *xg;                  /* (NK, D) */
+    float *gu;                  /* (NK, 2F) */
+    float *h;                   /* (NK, F) */
+    float *cache;               /* pages of this layer */
+};
+
+enum acts_mode {
+    ACTS_INFER,     /* one set of layer arrays, reused by every layer */
+    ACTS_KEEP,      /* a set per layer: backward recomputes nothing */
+    ACTS_RECOMPUTE, /* layer inputs only: backward runs each layer forward again */
+};
+
+struct acts_limits {
+    enum acts_mode mode;
+    int64_t n_rows, n_pages; /* per forward; n_pages: pages of the KV cache */
+    int64_t n_head_rows;     /* rows of logits that exist at once */
+};
+
+struct acts {
+    struct acts_limits max;
+    struct layer_acts *layers; /* host array of L: pointers (shared ones coincide) */
+    float *x_last;             /* (N, D) after the last layer */
+    float *o;                  /* (NK, D) scratch: expert outputs, gradients */
+    int32_t *experts;          /* (L, n_rows max, K): routes of the last forward */
+    /* head: M = n_head_rows */
+    float *head_x, *head_xn;                                             /* (M, D) */
+    float *logits;                                                       /* (M, V) */
+    float *head_logp, *head_lse, *head_entropy, *head_dlogp, *head_dent; /* (M) */
+    int32_t *head_rows, *head_target;                                    /* (M) */
+    /* backward only */
+    float *dx, *dtmp, *dmid;   /* (N, D) */
+    float *dqkv, *datt;        /* as qkv, att */
+    float *dh;                 /* (NK, F) */
+    float *dweights, *drouter; /* (N, K), (N, E) */
+    float *dcache;             /* as one layer's cache */
+    float *dhead_x, *dhead_xn; /* (M, D) */
+    double *router_sums;       /* (2E + 1): prob, count, z over all layers */
+    float *aux_f;              /* (E) */
+    struct backend *b;
+    void *block;
+    size_t block_bytes, cache_layer_bytes, dcache_bytes;
+};
+
+/* Bytes that acts_init would reserve: the memory plan. */
+size_t acts_bytes(const struct model *m, const struct acts_limits *max);
+int acts_init(struct acts *a, const struct model *m,
+              const struct acts_limits *max) WARN_UNUSED;
+void acts_release(struct acts *a);
+
+/* Rows of `t` through all layers: a->x_last, a->experts, and the caches. */
+void model_forward(const struct model *m, struct acts *a, const struct batch *t);
+
+/* Logits (n, V) of rows of x (host indices into it, n <= n_head_rows) in a->logits. */
+void model_logits(const struct model *m, struct acts *a, const float *x,
+                  const int32_t *rows_host, int64_t n);
+
+/* Log-probabilities of targets: for i < n, token target[i] after row rows[i] of x. Any
+ * n (done in chunks of n_head_rows). Host arrays; entropy may be NULL. */
+void model_logprobs(const struct model *m, struct acts *a, const float *x,
+                    const int32_t *rows, const int32_t *target, int64_t n,
+                    float inv_temp, float *logp_out, float *entropy_out);
+
+/* Gradients of all parameters: fp32, the arena layout. */
+struct model_grads {
+    float *data; /* n_elems */
+    float *tied; /* embedding's own part when tied (n_elems of PARAM_EMBED), so
+                    that batches may be split anywhere; else NULL */
+};
+/* What the backward needs of the loss: dlogp and dent (dL/dlogp, dL/dentropy; dent may
+ * be NULL) for the same rows, targets and order as model_logprobs had. */
+struct model_loss {
+    const int32_t *rows, *target;
+    const float *dlogp, *dent;
+    int64_t n;
+    float inv_temp;
+    const float *aux_f; /* (E) host, coefficient E/N F_e of router_aux_bwd; or NULL */
+    float z_coef;       /* of sum of lse^2 over rows and layers; used with aux_f */
+};
+/* g += gradient. Must follow model_forward(m, a, t) on the same batch; a is consumed.
+ */
+void model_backward(const struct model *m, struct acts *a, const struct batch *t,
+                    const struct model_loss *loss, const struct model_grads *g);
+/* Adds g->tied into g->data; call once when a leaf is complete. */
+void model_grads_finish(const struct model *m, const struct model_grads *g);
+
+/* Sums over the rows and layers of the last forward, into host arrays: prob (E), count
+ * (E), z. ACTS_KEEP only. */
+void model_router_sums(const struct model *m, struct acts *a, const struct batch *t,
+                       double *prob, double *count, double *z);
+
+/* The attention description of a batch, with the model's dims. */
+struct attn_batch model_attention(const struct model *m, const struct batch *t);
+
+/* Shared by forward and backward (recomputation): layer l from la->x to y. */
+void model_layer_fwd(const struct model *m, struct acts *a, const struct batch *t,
+                     int64_t l, float *y);
+
+#endif
