@@ -2,7 +2,7 @@
  * The matrix products on the shapes of small and middle-sized sparse models: GFLOP/s,
  * share of the probed fp32 FMA peak, and OpenBLAS's sgemm on the same data in the same
  * run (loaded at run time where the machine has it). Usage: bench_gemm [budget_s per
- * cell] [n_threads]. Best rounds count; weights are warm where a cache holds them.
+ * cell] [n_threads] [only this K]. Best rounds count; weights are warm where a cache holds them.
  */
 #include <dlfcn.h>
 #include <math.h>
@@ -24,12 +24,15 @@ typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float a
                          const float *a, int lda, const float *b, int ldb, float beta,
                          float *c, int ldc);
 typedef void (*set_threads_fn)(int n);
+typedef char *(*core_name_fn)(void);
 
 struct bench {
     struct backend b;
     int n_threads;
+    int64_t only_k; /* 0: all shapes */
     double budget_s, peak_flops, read_bytes;
-    sgemm_fn sgemm; /* NULL: not found */
+    sgemm_fn sgemm;        /* NULL: not found */
+    const char *blas_core; /* the kernels it chose */
 };
 
 struct product {
@@ -98,17 +101,26 @@ static void run_blas(void *arg)
     }
 }
 
+/* Old releases do not know newer chips and fall back to SSE kernels, which would be no
+ * peer at all: name the AVX-512 or AVX2 kernels unless the caller has named some. */
 static void find_blas(struct bench *s)
 {
+    const enum cpu_isa isa = cpu_isa_best();
+    if (isa != CPU_ISA_PORTABLE)
+        setenv("OPENBLAS_CORETYPE", isa == CPU_ISA_AVX512 ? "SkylakeX" : "Haswell", 0);
     void *const lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     if (lib == NULL)
         return;
-    void *const f = dlsym(lib, "cblas_sgemm");
+    void *const sgemm = dlsym(lib, "cblas_sgemm");
     void *const set = dlsym(lib, "openblas_set_num_threads");
-    memcpy(&s->sgemm, &f, sizeof(f));
-    set_threads_fn set_threads;
+    void *const core = dlsym(lib, "openblas_get_corename");
+    set_threads_fn set_threads = NULL;
+    core_name_fn core_name = NULL;
+    memcpy(&s->sgemm, &sgemm, sizeof(sgemm));
     memcpy(&set_threads, &set, sizeof(set));
-    if (set != NULL)
+    memcpy(&core_name, &core, sizeof(core));
+    s->blas_core = core_name == NULL ? "unknown kernels" : core_name();
+    if (set_threads != NULL)
         set_threads(s->n_threads);
 }
 
@@ -250,6 +262,7 @@ int main(int argc, char **argv)
 {
     struct bench s = {.budget_s = argc > 1 ? strtod(argv[1], NULL) : 0.2};
     s.n_threads = argc > 2 ? atoi(argv[2]) : omp_get_max_threads();
+    s.only_k = argc > 3 ? atoi(argv[3]) : 0;
     if (cpu_backend_init(&s.b, CPU_ISA_AUTO, s.n_threads) != 0) {
         fprintf(stderr, "%s\n", status_message());
         return 1;
@@ -259,7 +272,7 @@ int main(int argc, char **argv)
     s.read_bytes = bench_read_bytes(s.n_threads, 0.3);
     printf("%s; fp32 FMA peak %.0f GFLOP/s, memory read %.1f GB/s; OpenBLAS %s\n\n",
            s.b.name, s.peak_flops * 1e-9, s.read_bytes * 1e-9,
-           s.sgemm == NULL ? "not found" : "libopenblas.so.0");
+           s.sgemm == NULL ? "not found" : s.blas_core);
     printf("%-4s %-24s %5s %9s %6s %9s %6s %7s\n", "op", "shape", "M", "GFLOP/s",
            "share", "OpenBLAS", "share", "ratio");
     plain_shapes(&s);

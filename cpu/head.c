@@ -1,0 +1,94 @@
+/*
+ * Log-probability, log-sum-exp and entropy of tokens under rows of logits, and the
+ * gradient of the first and the last. Two passes over a row: the maximum, then the sums
+ * of e = exp(z - max) and of e (z - max). Entropy is taken from the latter, log(sum) -
+ * sum(e (z - max)) / sum, which equals lse - sum p z without its cancellation.
+ *
+ * Backward: d logp / d z_j = [j = target] - p_j, d H / d z_j = -p_j (z_j - lse + H).
+ */
+#include "cpu/head.h"
+
+#include <omp.h>
+
+struct head_stats CPU_NAME(head_row)(const float *logits, float inv_temp, int64_t v)
+{
+    const v16 scale = v16_set1(inv_temp);
+    v16 max = v16_set1(-INFINITY), sum = v16_zero(), weighted = v16_zero();
+    for (int64_t i = 0; i < v; i += V16)
+        max = v16_max(max, head_z(logits + i, scale, v16_left(v, i)));
+    struct head_stats s = {.max = v16_hmax(max)};
+    const v16 m = v16_set1(s.max);
+    for (int64_t i = 0; i < v; i += V16) {
+        const v16 t = v16_sub(head_z(logits + i, scale, v16_left(v, i)), m);
+        const v16 e = v16_exp(t);
+        sum = v16_add(sum, e);
+        weighted = v16_fma(e, head_finite(t), weighted);
+    }
+    s.sum = v16_sum(sum);
+    const float log_sum = vm_log(s.sum);
+    s.lse = s.max + log_sum;
+    s.entropy = log_sum - v16_sum(weighted) / s.sum;
+    return s;
+}
+
+void CPU_NAME(logprob_fwd)(struct backend *b, float *logp, float *lse, float *entropy,
+                           const float *logits, const int32_t *target, float inv_temp,
+                           int64_t v, int64_t ld, int64_t m)
+{
+#pragma omp parallel for num_threads(cpu_team(b, 30 * m * v)) schedule(static)
+    for (int64_t r = 0; r < m; r++) {
+        const float *const row = logits + r * ld;
+        const struct head_stats s = CPU_NAME(head_row)(row, inv_temp, v);
+        if (logp != NULL) {
+            CHECK(target[r] >= 0 && target[r] < v, "target %d of %lld", target[r],
+                  (long long)v);
+            logp[r] = row[target[r]] * inv_temp - s.lse;
+        }
+        if (lse != NULL)
+            lse[r] = s.lse;
+        if (entropy != NULL)
+            entropy[r] = s.entropy;
+    }
+}
+
+struct head_grad {
+    float lse, entropy, dlogp, dent, inv_temp;
+    int64_t target;
+};
+
+static void head_row_bwd(float *row, const struct head_grad *g, int64_t v, int64_t ld)
+{
+    const v16 scale = v16_set1(g->inv_temp), minus = v16_set1(-g->inv_temp);
+    const v16 lse = v16_set1(g->lse), entropy = v16_set1(g->entropy);
+    const v16 dlogp = v16_set1(g->dlogp), dent = v16_set1(g->dent);
+    const float z_target = row[g->target] * g->inv_temp;
+    for (int64_t i = 0; i < v; i += V16) {
+        const int n = v16_left(v, i);
+        const v16 t = v16_sub(head_z(row + i, scale, n), lse);
+        const v16 c = v16_fma(dent, v16_add(head_finite(t), entropy), dlogp);
+        v16_store_n(row + i, v16_mul(minus, v16_mul(v16_exp(t), c)), n);
+    }
+    const float t = z_target - g->lse;
+    const float c = fmaf(g->dent, (t < -FLT_MAX ? -FLT_MAX : t) + g->entropy, g->dlogp);
+    row[g->target] = g->inv_temp * (g->dlogp - vm_exp(t) * c);
+    memset(row + v, 0, (size_t)(ld - v) * sizeof(float));
+}
+
+void CPU_NAME(logprob_bwd)(struct backend *b, float *logits, const float *lse,
+                           const float *entropy, const int32_t *target,
+                           const float *dlogp, const float *dent, float inv_temp,
+                           int64_t v, int64_t ld, int64_t m)
+{
+#pragma omp parallel for num_threads(cpu_team(b, 20 * m * v)) schedule(static)
+    for (int64_t r = 0; r < m; r++) {
+        CHECK(target[r] >= 0 && target[r] < v, "target %d of %lld", target[r],
+              (long long)v);
+        const struct head_grad g = {.lse = lse[r],
+                                    .entropy = dent != NULL ? entropy[r] : 0.0f,
+                                    .dlogp = dlogp[r],
+                                    .dent = dent != NULL ? dent[r] : 0.0f,
+                                    .inv_temp = inv_temp,
+                                    .target = target[r]};
+        head_row_bwd(logits + r * ld, &g, v, ld);
+    }
+}
