@@ -111,7 +111,7 @@ static void set_found(bool *found, bool is_found)
 int json_get_int(const json_t *obj, const char *key, int64_t min, int64_t max,
                  int64_t *out, bool *found, const char *where)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     TRY(lookup(obj, key, &v, where));
     if (v != NULL && !json_is_integer(v))
         return type_error(v, key, "an integer", where);
@@ -129,7 +129,7 @@ int json_get_int(const json_t *obj, const char *key, int64_t min, int64_t max,
 int json_get_real(const json_t *obj, const char *key, double *out, bool *found,
                   const char *where)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     TRY(lookup(obj, key, &v, where));
     if (v != NULL && !json_is_number(v))
         return type_error(v, key, "a number", where);
@@ -142,7 +142,7 @@ int json_get_real(const json_t *obj, const char *key, double *out, bool *found,
 int json_get_bool(const json_t *obj, const char *key, bool *out, bool *found,
                   const char *where)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     TRY(lookup(obj, key, &v, where));
     if (v != NULL && !json_is_boolean(v))
         return type_error(v, key, "true or false", where);
@@ -155,7 +155,7 @@ int json_get_bool(const json_t *obj, const char *key, bool *out, bool *found,
 int json_get_string(const json_t *obj, const char *key, const char **out,
                     size_t *len_out, const char *where)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     TRY(lookup(obj, key, &v, where));
     if (v == NULL)
         return STATUS_OK;

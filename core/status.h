@@ -49,7 +49,14 @@ const char *status_name(int code);    /* "ERR_INPUT" */
 const char *status_meaning(int code); /* "bad input file" */
 int status_exit(int code);            /* the program's exit status for a code */
 
-#define ERR(code, ...) status_set((code), __VA_ARGS__)
+/* The second argument again, so that the compiler sees which value a failing path
+ * returns and does not warn of outputs "maybe uninitialized" behind TRY. */
+static inline int status_known(int stored, int code)
+{
+    (void)stored;
+    return code;
+}
+#define ERR(code, ...) status_known(status_set((code), __VA_ARGS__), (code))
 #define TRY(call)                                                                      \
     do {                                                                               \
         const int try_status_ = (call);                                                \

@@ -17,7 +17,7 @@
  * Rows of a task: x stays in the level-2 cache for all its panels. dx has more, since
  * each task transposes its weights again.
  */
-enum { FWD_ROWS = 120, DX_ROWS = 480, MAX_GROUP = 4, MAX_PANELS = 16 };
+enum { FWD_ROWS = 120, DX_ROWS = 480, MAX_GROUP = 4, GOOD_PANELS = 4, MAX_PANELS = 16 };
 enum { PANEL_BLOCK = GEMM_STEPS * WEIGHT_PANEL };
 
 struct product {
@@ -36,6 +36,12 @@ struct scratch {
 /* b of one block of steps: `n` panels from panel0 */
 struct block {
     int64_t mat, panel0, n_panels, step0, n_steps;
+};
+
+/* Weights to come; a hint, never read through. */
+struct ahead {
+    uintptr_t from;
+    int64_t n_bytes;
 };
 
 static void copy_rows(float *a, const struct product *p, int64_t row0, int64_t n_rows,
@@ -117,12 +123,47 @@ static void set_b(struct gemm_tile *t, const struct product *p, const struct blo
     }
 }
 
+/* What fwd reads after block k: the next panels, or the first ones of the next steps.
+ * (dx asks for its next block while it transposes one.) */
+static struct ahead look_ahead(const struct product *p, const struct gemm_task *task,
+                               const struct block *k)
+{
+    int64_t panel = k->panel0 + k->n_panels, step = k->step0;
+    if (panel == task->panel0 + task->n_panels) {
+        panel = task->panel0;
+        step += GEMM_STEPS;
+    }
+    if (p->is_transposed || step >= p->n_in)
+        return (struct ahead){0, 0};
+    const int64_t n_bytes = k->n_panels * k->n_steps * WEIGHT_PANEL;
+    return (struct ahead){(uintptr_t)weight_at(p->w, k->mat, panel, step),
+                          n_bytes * (p->w->dtype == DTYPE_F32 ? 4 : 2)};
+}
+
+/* The tiles of a task that share one block of b. */
+static void run_tiles(struct gemm_tile *t, const struct product *p,
+                      const struct gemm_task *task, const struct scratch *scratch,
+                      int64_t col0, const struct ahead *ahead)
+{
+    const int64_t n_tiles = gemm_ceil_div(task->n_rows, GEMM_ROWS);
+    for (int64_t i = 0; i < n_tiles; i++) {
+        const int64_t r0 = task->n_rows * i / n_tiles;
+        const int64_t asked = i * t->n_steps * GEMM_LINE;
+        t->n_rows = task->n_rows * (i + 1) / n_tiles - r0;
+        t->a = scratch->a + r0 * GEMM_LDA;
+        t->c = p->out + (task->row0 + r0) * p->n_out + col0;
+        t->ahead = asked < ahead->n_bytes ? ahead->from + (uintptr_t)asked
+                                          : (uintptr_t)t->b;
+        CPU_NAME(gemm_tile_run)(t);
+    }
+}
+
 static void product_task(const struct product *p, const struct gemm_task *task,
                          struct scratch *scratch)
 {
     const int64_t n_tiles = gemm_ceil_div(task->n_rows, GEMM_ROWS);
-    const int64_t group = CPU_NAME(gemm_tile_panels)(
-        gemm_ceil_div(task->n_rows, n_tiles));
+    const int64_t rows = gemm_ceil_div(task->n_rows, n_tiles);
+    const int64_t group = CPU_NAME(gemm_tile_panels)(rows);
     const int64_t panel_end = task->panel0 + task->n_panels;
     struct gemm_tile t = {.ld_c = p->n_out, .a_layout = GEMM_A_ROWS};
 
@@ -138,13 +179,8 @@ static void product_task(const struct product *p, const struct gemm_task *task,
             k.n_panels = gemm_min(group, panel_end - panel);
             set_b(&t, p, &k, n_tiles > 1, scratch->b);
             t.n_cols = gemm_min(k.n_panels * WEIGHT_PANEL, p->n_out - col0);
-            for (int64_t i = 0; i < n_tiles; i++) {
-                const int64_t r0 = task->n_rows * i / n_tiles;
-                t.n_rows = task->n_rows * (i + 1) / n_tiles - r0;
-                t.a = scratch->a + r0 * GEMM_LDA;
-                t.c = p->out + (task->row0 + r0) * p->n_out + col0;
-                CPU_NAME(gemm_tile_run)(&t);
-            }
+            const struct ahead ahead = look_ahead(p, task, &k);
+            run_tiles(&t, p, task, scratch, col0, &ahead);
         }
     }
 }
@@ -170,6 +206,7 @@ static void run(struct backend *b, const struct product *p, const int32_t *off,
     grid.n_panels = gemm_panels(p->n_out);
     grid.max_cut = p->is_transposed ? DX_ROWS : FWD_ROWS;
     grid.min_panels = CPU_NAME(gemm_tile_panels)(m / p->w->n_mats);
+    grid.good_panels = GOOD_PANELS;
     grid.max_panels = MAX_PANELS;
     const int team = cpu_team(b, 2 * m * p->n_out * p->n_in);
     CPU_NAME(gemm_grid_fit)(&grid, team);

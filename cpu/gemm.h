@@ -29,7 +29,7 @@ enum { GEMM_ROWS = 4 };
  * rows of a tile do not fall into the same cache set as they do in a matrix of 1024
  * columns.
  */
-enum { GEMM_STEPS = 256, GEMM_LDA = GEMM_STEPS + 16, GEMM_LANES = 16 };
+enum { GEMM_STEPS = 256, GEMM_LDA = GEMM_STEPS + 16, GEMM_LANES = 16, GEMM_LINE = 64 };
 
 enum gemm_a { GEMM_A_ROWS, GEMM_A_STEPS };
 
@@ -43,7 +43,8 @@ struct gemm_tile {
     int64_t n_rows, n_steps;
     enum dtype dtype; /* of b */
     enum gemm_a a_layout;
-    bool from_zero; /* start the chains from 0 instead of from c */
+    bool from_zero;  /* start the chains from 0 instead of from c */
+    uintptr_t ahead; /* each step asks the level-2 cache for one more line from here */
 };
 
 /* How many panels a tile of so many rows takes at once, to have 8 chains or more. */
@@ -61,8 +62,9 @@ struct gemm_grid {
     int64_t n_mats, m, n_panels;
     int64_t n_inputs; /* > 0: cut the inputs, not the rows */
     int64_t max_cut;  /* rows or inputs per task */
-    int64_t min_panels, max_panels;
-    int64_t work; /* rows (x share of inputs) x panels that a task should hold */
+    /* per task: panels a tile takes at once; enough to repay the copies; the most */
+    int64_t min_panels, good_panels, max_panels;
+    int64_t work; /* rows x panels that a task should hold, for balance */
 };
 
 struct gemm_task {
@@ -73,7 +75,7 @@ struct gemm_cursor {
     int64_t mat, first; /* the first task of matrix `mat` */
 };
 
-/* Sets max_cut, min_panels and work from the other fields and the number of threads. */
+/* Sets work and lowers max_cut and good_panels, so that all threads have tasks. */
 void CPU_NAME(gemm_grid_fit)(struct gemm_grid *g, int n_threads);
 /* Task number `index`, which must not fall from call to call; false past the end. */
 bool CPU_NAME(gemm_grid_seek)(const struct gemm_grid *g, struct gemm_cursor *c,

@@ -14,6 +14,8 @@
 
 /* dy of a task: 8 x 32 KiB; x: 16 tiles of 16 KiB. */
 enum { DW_PANELS = 8, DW_TILES = 16, DW_INPUTS = DW_TILES * GEMM_ROWS };
+/* One cache line, so that a row's pieces do not all go to the same cache set. */
+enum { PAD = 16 };
 
 struct product {
     float *dw;       /* packed as w */
@@ -23,8 +25,8 @@ struct product {
 };
 
 struct scratch {
-    float dy[DW_PANELS][GEMM_STEPS * WEIGHT_PANEL];
-    float x[DW_TILES][GEMM_STEPS * GEMM_LANES];
+    float dy[DW_PANELS][GEMM_STEPS * WEIGHT_PANEL + PAD];
+    float x[DW_TILES][GEMM_STEPS * GEMM_LANES + PAD];
 };
 
 /* n <= 16 floats; the rest of dst becomes 0 */
@@ -75,6 +77,7 @@ static void dw_task(const struct product *p, const struct gemm_task *task,
             for (int64_t j = 0; j < task->n_inputs; j += GEMM_ROWS) {
                 t.n_rows = gemm_min(GEMM_ROWS, task->n_inputs - j);
                 t.a = s->x[j / GEMM_ROWS];
+                t.ahead = (uintptr_t)t.a;
                 t.c = p->dw +
                       ((mat_panel + panel) * p->k + task->input0 + j) * WEIGHT_PANEL;
                 CPU_NAME(gemm_tile_run)(&t);
@@ -104,6 +107,7 @@ void CPU_NAME(gemm_dw)(struct backend *b, float *dw, const float *dy, const floa
     grid.n_panels = gemm_panels(w->n);
     grid.max_cut = DW_INPUTS;
     grid.min_panels = 1;
+    grid.good_panels = DW_PANELS / 2;
     grid.max_panels = DW_PANELS;
     const int team = cpu_team(b, 2 * m * w->n * w->k);
     CPU_NAME(gemm_grid_fit)(&grid, team);

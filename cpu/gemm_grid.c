@@ -3,7 +3,11 @@
  */
 #include "cpu/gemm.h"
 
-enum { TASKS_PER_THREAD = 12, FEW_TASKS_PER_THREAD = 2 };
+/*
+ * Many small tasks balance, few large ones waste less on copies: no cut below FEW_TILES
+ * tiles once every thread has FEW_TASKS.
+ */
+enum { TASKS_PER_THREAD = 12, FEW_TASKS_PER_THREAD = 4, FEW_TILES = 4 };
 
 static int64_t rows_of(const struct gemm_grid *g, int64_t mat)
 {
@@ -20,11 +24,11 @@ static struct blocks blocks_of(const struct gemm_grid *g, int64_t n_rows)
         return (struct blocks){0, 0};
     const int64_t length = g->n_inputs > 0 ? g->n_inputs : n_rows;
     const int64_t n_cuts = gemm_ceil_div(length, g->max_cut);
-    const int64_t panel_work = gemm_max(1, n_rows / n_cuts);
-    const int64_t fair = gemm_min(g->work / panel_work, g->max_panels);
-    const int64_t step = g->min_panels;
-    const int64_t panels = gemm_max(1, fair / step) * step;
-    return (struct blocks){n_cuts, gemm_ceil_div(g->n_panels, panels)};
+    const int64_t fair = g->work / gemm_max(1, n_rows / n_cuts);
+    const int64_t panels = gemm_max(g->good_panels, gemm_min(fair, g->max_panels)) /
+                           g->min_panels;
+    const int64_t step = gemm_max(1, panels) * g->min_panels;
+    return (struct blocks){n_cuts, gemm_ceil_div(g->n_panels, step)};
 }
 
 static int64_t n_tasks(const struct gemm_grid *g)
@@ -39,13 +43,17 @@ static int64_t n_tasks(const struct gemm_grid *g)
 
 void CPU_NAME(gemm_grid_fit)(struct gemm_grid *g, int n_threads)
 {
-    g->work = g->m * g->n_panels / (n_threads * TASKS_PER_THREAD);
+    g->work = g->m * g->n_panels; /* times the share of the inputs, see blocks_of */
     if (n_threads == 1)
         return;
-    while (g->max_cut > GEMM_ROWS && n_tasks(g) < n_threads * FEW_TASKS_PER_THREAD)
+    g->work /= n_threads * TASKS_PER_THREAD;
+    while (g->max_cut > FEW_TILES * GEMM_ROWS &&
+           n_tasks(g) < n_threads * FEW_TASKS_PER_THREAD)
+        g->max_cut = gemm_max(FEW_TILES * GEMM_ROWS, g->max_cut / 2);
+    while (g->good_panels > g->min_panels && n_tasks(g) < n_threads)
+        g->good_panels = gemm_max(g->min_panels, g->good_panels / 2);
+    while (g->max_cut > GEMM_ROWS && n_tasks(g) < n_threads)
         g->max_cut = gemm_max(GEMM_ROWS, g->max_cut / 2);
-    while (g->min_panels > 1 && n_tasks(g) < n_threads)
-        g->min_panels /= 2;
 }
 
 /* Part i of n of `total`, cut at multiples of `step`: its start (i = n: the end). */

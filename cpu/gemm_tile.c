@@ -35,6 +35,7 @@ V16_FN void tile(const struct gemm_tile *t, float *c, int64_t ld_c, int64_t vec,
     const int a_row = layout == GEMM_A_ROWS ? GEMM_LDA : 1;
     const int a_step = layout == GEMM_A_ROWS ? 1 : GEMM_LANES;
     const float *a = t->a;
+    uintptr_t ahead = t->ahead;
     v16 acc[GEMM_ROWS][TILE_MAX_COLS];
     int64_t b_off[TILE_MAX_COLS];
 
@@ -47,8 +48,17 @@ V16_FN void tile(const struct gemm_tile *t, float *c, int64_t ld_c, int64_t vec,
         for (int j = 0; j < cols; j++)
             acc[r][j] = t->from_zero ? v16_zero() : v16_load(c + r * ld_c + j * V16);
 
-    for (int64_t s = 0; s < t->n_steps; s++, a += a_step) {
+            /* the next tile is the one below: have its part of c by then */
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int j = 0; j < cols; j++)
+            __builtin_prefetch(c + (rows + r) * ld_c + j * V16, 1);
+
+    for (int64_t s = 0; s < t->n_steps; s++, a += a_step, ahead += GEMM_LINE) {
         v16 w[TILE_MAX_COLS];
+        if (rows > PREFETCH_ROWS)
+            __builtin_prefetch((const void *)ahead, 0, 2);
 #pragma GCC unroll 8
         for (int j = 0; j < cols; j++) {
             const int64_t at = b_off[j] + s * WEIGHT_PANEL;

@@ -28,7 +28,8 @@ struct checkpoint {
     const float *master;           /* host fp32 arenas; NULL: no such file. */
     const float *adam_m, *adam_v;  /* master NULL with dtype F32: weights are it */
     const char *state_json;        /* text of a JSON object: optimiser steps, seed, data
-                                      cursor; keys "schema" and "step" are ours */
+                                      cursor; "schema" and "step" are put in. NULL:
+                                      weights alone, no trainer/ */
     const char *tokenizer_dir;     /* NULL: no tokenizer files. Not a checkpoint of this
                                       run: pruning would take it away */
     int64_t max_shard_bytes;       /* 0: 5 GB */

@@ -1,0 +1,43 @@
+/*
+ * The small commands: score, report.
+ */
+#include "core/io.h"
+#include "core/log.h"
+#include "grpo/commands.h"
+#include "grpo/report.h"
+#include "grpo/score.h"
+
+int command_score(const struct program *p, int argc, char *const *argv)
+{
+    struct args_flag flags[] = {
+        {"--response", true, NULL}, {"--gold", true, NULL}, {"--explain", false, NULL}};
+    struct args a;
+    (void)p;
+    TRY(args_parse(&a, flags, (int)ARRAY_LEN(flags), argc, argv));
+    if (a.n_words != 1)
+        return ERR(ERR_USAGE,
+                   "usage: grpo score FILE.jsonl [--response KEY] [--gold KEY] "
+                   "[--explain]");
+    const struct score_options o = {.path = a.words[0],
+                                    .response_key = flags[0].value,
+                                    .gold_key = flags[1].value,
+                                    .is_explained = flags[2].value != NULL};
+    return score_command(&o);
+}
+
+int command_report(const struct program *p, int argc, char *const *argv)
+{
+    struct args_flag flags[] = {{"--out", true, NULL}};
+    struct args a;
+    (void)p;
+    TRY(args_parse(&a, flags, (int)ARRAY_LEN(flags), argc, argv));
+    if (a.n_words < 1)
+        return ERR(ERR_USAGE, "usage: grpo report RUN_DIR ... [--out FILE.html]");
+    char *const path = flags[0].value != NULL ? mem_strdup(flags[0].value)
+                                              : io_join(a.words[0], "report.html");
+    const int status = report_write(path, a.words, a.n_words);
+    if (status == STATUS_OK)
+        printf("%s\n", path);
+    mem_free(path);
+    return status;
+}
