@@ -1,24 +1,44 @@
 # moe-grpo: one program, `grpo`. `make help` lists the targets.
 #
-# One object directory per variant: build/<BUILD>[-nompi][-nocuda]; O=DIR puts it elsewhere.
+# One object directory per variant: build/<BUILD>[-nompi][-cuda]; O=DIR puts it elsewhere.
 # Each folder becomes one static library; folder edges are those of tests/check_deps.sh.
 
 BUILD ?= release
 MPI   ?= auto
 CUDA  ?= auto
-CC    ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+.DEFAULT_GOAL := all
 
-HAVE_MPI  := $(if $(filter 0,$(MPI)),,$(shell command -v mpicc 2>/dev/null))
+BUILDS = release debug asan tsan coverage
+ifeq ($(filter $(BUILD),$(BUILDS)),)
+$(error BUILD=$(BUILD), expected one of: $(BUILDS))
+endif
+HAVE_MPI := $(if $(filter 0,$(MPI)),,$(shell command -v mpicc 2>/dev/null))
+NVCC := $(if $(filter 0,$(CUDA)),,$(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc)))
+# goals that need no compiler must work before `make deps` has brought one
+TOOLLESS = help info deps clean check demo demo-long format
+ifneq ($(filter-out $(TOOLLESS),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(MPI)$(HAVE_MPI),1)
 $(error MPI=1, but no mpicc is on PATH: apt-get install libopenmpi-dev, or use MPI=0)
 endif
+ifeq ($(CUDA)$(NVCC),1)
+$(error CUDA=1, but there is no nvcc on PATH or in /usr/local/cuda/bin: install the CUDA Toolkit, put its bin folder on PATH, or use CUDA=0)
+endif
+endif
+# the CUDA backend is built where there is a compiler and something to compile
+SRC_cuda := $(wildcard cuda/*.cu)
+HAVE_CUDA := $(if $(SRC_cuda),$(NVCC))
+CUDA_HOME = $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
 
-O ?= build/$(BUILD)$(if $(HAVE_MPI),,-nompi)
+O ?= build/$(BUILD)$(if $(HAVE_MPI),,-nompi)$(if $(HAVE_CUDA),-cuda)
 
 CFLAGS_release = -O3 -g
 CFLAGS_debug   = -O1 -g -DDEBUG
 CFLAGS_asan    = -O1 -g -DDEBUG -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
 CFLAGS_tsan    = -O1 -g -DDEBUG -fsanitize=thread
+CFLAGS_coverage = -O1 -g --coverage
 WARN = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
        -Wcast-qual -Wwrite-strings -Wvla -Wdouble-promotion -Wundef -Wno-missing-field-initializers
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off $(WARN) $(CFLAGS_$(BUILD)) $(CFLAGS)
@@ -27,6 +47,17 @@ LIBS = -lpcre2-8 -ljansson -linih -lxxhash -lutf8proc -lm -lpthread
 
 MPI_CFLAGS := $(if $(HAVE_MPI),$(shell mpicc --showme:compile 2>/dev/null))
 MPI_LIBS   := $(if $(HAVE_MPI),$(shell mpicc --showme:link 2>/dev/null))
+
+NVCC_ARCH ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
+NVCCFLAGS_release = -O3 -lineinfo
+NVCCFLAGS_debug = -O1 -g -DDEBUG
+NVCCFLAGS_asan = $(NVCCFLAGS_debug)
+NVCCFLAGS_tsan = $(NVCCFLAGS_debug)
+NVCCFLAGS_coverage = -O1 -g
+NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -Xcompiler -fopenmp,-Wall,-Werror $(NVCCFLAGS_$(BUILD)) $(NVCCFLAGS)
+CUDA_LIBS = $(if $(HAVE_CUDA),-L$(CUDA_HOME)/lib64 -Wl$(comma)-rpath$(comma)$(CUDA_HOME)/lib64 -lcublas -lcudart -lstdc++)
+NCCL_LIBS = $(if $(SRC_dist_cu),-lnccl)
+comma = ,
 
 FOLDERS = grpo rollout model reward dist cpu core
 ISAS = portable avx2 avx512
@@ -39,6 +70,7 @@ SRC_rollout := $(wildcard rollout/*.c)
 SRC_model   := $(wildcard model/*.c)
 SRC_reward  := $(wildcard reward/*.c)
 SRC_dist    := $(filter-out $(if $(HAVE_MPI),dist/dist_nompi.c,dist/dist_mpi.c),$(wildcard dist/*.c))
+SRC_dist_cu := $(if $(HAVE_CUDA),$(wildcard dist/*.cu))
 SRC_core    := $(wildcard core/*.c)
 # cpu/cpu.c once; every other file of cpu/ once per instruction set
 SRC_cpu_isa := $(filter-out cpu/cpu.c,$(wildcard cpu/*.c))
@@ -46,48 +78,84 @@ SRC_cpu_isa := $(filter-out cpu/cpu.c,$(wildcard cpu/*.c))
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 $(foreach f,grpo rollout model reward dist core,$(eval OBJ_$(f) := $(call obj,$(SRC_$(f)))))
 OBJ_cpu := $(call obj,$(wildcard cpu/cpu.c)) $(foreach i,$(ISAS),$(patsubst cpu/%.c,$(O)/cpu/%.$(i).o,$(SRC_cpu_isa)))
+OBJ_cuda_ops := $(patsubst %.cu,$(O)/%.o,$(SRC_cuda))
+OBJ_dist += $(patsubst %.cu,$(O)/%.o,$(SRC_dist_cu))
 
-LIB = $(foreach f,$(FOLDERS),$(O)/lib$(f).a)
+LIB = $(foreach f,$(FOLDERS),$(O)/lib$(f).a) $(if $(HAVE_CUDA),$(O)/libcuda_ops.a)
 
-.PHONY: all
+.PHONY: all FORCE
 all: $(O)/grpo
 
+# A stamp changes when its text does, and only then: what depends on it is made again when
+# the flags differ from those of the last build, or when a source file comes or goes.
+define stamp_rule
+$(O)/$(1).stamp: FORCE
+	@mkdir -p $$(@D)
+	@printf '%s\n' '$$(subst ','\'',$(2))' | cmp -s - $$@ || printf '%s\n' '$$(subst ','\'',$(2))' > $$@
+endef
+# expanded here: a rule would see the variables of the target that asked for the stamp
+FLAGS_TEXT := $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS) $(MPI_CFLAGS) $(MPI_LIBS) $(foreach i,$(ISAS),$(ISA_$(i)))
+CUDA_FLAGS_TEXT := $(HAVE_CUDA) $(if $(HAVE_CUDA),$(NVCCFLAGS_ALL) $(CUDA_LIBS))
+$(eval $(call stamp_rule,flags,$$(FLAGS_TEXT)))
+$(eval $(call stamp_rule,cuda_flags,$$(CUDA_FLAGS_TEXT)))
+$(foreach f,$(FOLDERS) cuda_ops,$(eval $(call stamp_rule,lib$(f),$$(OBJ_$(f)))))
+
 $(O)/dist/%.o: CFLAGS_ALL += $(MPI_CFLAGS)
-$(O)/%.o: %.c
+# only main.c names a backend, so only it knows whether this one exists
+$(O)/grpo/main.o: CFLAGS_ALL += -DHAVE_CUDA=$(if $(HAVE_CUDA),1,0)
+$(O)/grpo/main.o: $(O)/cuda_flags.stamp
+$(O)/%.o: %.c $(O)/flags.stamp
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 define isa_rule
-$(O)/cpu/%.$(1).o: cpu/%.c
+$(O)/cpu/%.$(1).o: cpu/%.c $(O)/flags.stamp
 	@mkdir -p $$(@D)
 	$(CC) $(CFLAGS_ALL) $(ISA_$(1)) -DCPU_ISA_SUFFIX=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+$(O)/%.o: %.cu $(O)/cuda_flags.stamp
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCCFLAGS_ALL) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
 define lib_rule
-$(O)/lib$(1).a: $(OBJ_$(1))
+$(O)/lib$(1).a: $(OBJ_$(1)) $(O)/lib$(1).stamp
 	@mkdir -p $$(@D)
-	rm -f $$@ && ar rcs $$@ $$^
+	rm -f $$@ && ar rcs $$@ $$(filter %.o,$$^)
+.PHONY: lib$(1).a
+lib$(1).a: $(O)/lib$(1).a
 endef
-$(foreach f,$(FOLDERS),$(eval $(call lib_rule,$(f))))
+$(foreach f,$(FOLDERS) $(if $(HAVE_CUDA),cuda_ops),$(eval $(call lib_rule,$(f))))
 
 $(O)/grpo: $(O)/grpo/main.o $(LIB)
-	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) $(MPI_LIBS) -o $@
+	$(CC) $(LDFLAGS_ALL) $(filter %.o,$^) $(LIB) $(LIBS) $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS) -o $@
 
-# tests/<folder>/test_<file>.c links the libraries that the folder may use
+# tests/<folder>/test_<file>.c links the libraries that the folder may use, and the folder's
+# other .c files
 DEPS_core = core
 DEPS_cpu = cpu core
+DEPS_cuda = cuda_ops cpu core
 DEPS_dist = dist core
 DEPS_reward = reward core
 DEPS_model = model dist cpu core
 DEPS_rollout = rollout model reward dist cpu core
 DEPS_grpo = grpo rollout model reward dist cpu core
-TESTS := $(wildcard tests/*/test_*.c)
+TEST_FOLDERS = $(FOLDERS) $(if $(HAVE_CUDA),cuda)
+TESTS := $(foreach f,$(TEST_FOLDERS),$(sort $(wildcard tests/$(f)/test_*.c)))
 TEST_BINS := $(patsubst %.c,$(O)/%,$(TESTS))
 define test_rule
-$(O)/tests/$(1)/%: $(O)/tests/$(1)/%.o $(foreach f,$(DEPS_$(1)),$(O)/lib$(f).a)
-	$$(CC) $$(LDFLAGS_ALL) $$^ $$(LIBS) $$(if $$(filter %libdist.a,$$^),$$(MPI_LIBS)) -lcmocka -o $$@
+$(O)/tests/$(1)/%: $(O)/tests/$(1)/%.o \
+    $(call obj,$(filter-out $(TESTS),$(wildcard tests/$(1)/*.c))) $(foreach f,$(DEPS_$(1)),$(O)/lib$(f).a)
+	$$(CC) $$(LDFLAGS_ALL) $$(filter %.o %.a,$$^) $$(LIBS) $$(if $$(filter %libdist.a,$$^),$$(MPI_LIBS) $$(NCCL_LIBS)) \
+	    $$(if $$(filter %libcuda_ops.a %libdist.a,$$^),$$(CUDA_LIBS)) -lcmocka -o $$@
 endef
-$(foreach f,$(FOLDERS),$(eval $(call test_rule,$(f))))
+$(foreach f,$(TEST_FOLDERS),$(eval $(call test_rule,$(f))))
+
+# bench/bench_<what>.c are programs, the other files there are shared by them
+BENCH_BINS := $(patsubst %.c,$(O)/%,$(wildcard bench/bench_*.c))
+$(O)/bench/bench_%: $(O)/bench/bench_%.o $(call obj,$(filter-out bench/bench_%,$(wildcard bench/*.c))) $(LIB)
+	$(CC) $(LDFLAGS_ALL) $(filter %.o,$^) $(LIB) $(LIBS) $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS) -ldl -o $@
+
+include tools/targets.mk
 
 .SECONDARY:
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(wildcard $(O)/*/*.d $(O)/tests/*/*.d)

@@ -17,7 +17,7 @@
  * Rows of a task: x stays in the level-2 cache for all its panels. dx has more, since
  * each task transposes its weights again.
  */
-enum { FWD_ROWS = 120, DX_ROWS = 480, MAX_GROUP = 4, GOOD_PANELS = 4, MAX_PANELS = 16 };
+enum { FWD_ROWS = 120, DX_ROWS = 240, MAX_GROUP = 4, GOOD_PANELS = 4, MAX_PANELS = 8 };
 enum { PANEL_BLOCK = GEMM_STEPS * WEIGHT_PANEL };
 
 struct product {

@@ -29,7 +29,7 @@ enum { GEMM_ROWS = 4 };
  * rows of a tile do not fall into the same cache set as they do in a matrix of 1024
  * columns.
  */
-enum { GEMM_STEPS = 256, GEMM_LDA = GEMM_STEPS + 16, GEMM_LANES = 16, GEMM_LINE = 64 };
+enum { GEMM_STEPS = 512, GEMM_LDA = GEMM_STEPS + 16, GEMM_LANES = 16, GEMM_LINE = 64 };
 
 enum gemm_a { GEMM_A_ROWS, GEMM_A_STEPS };
 

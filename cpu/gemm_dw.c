@@ -13,7 +13,7 @@
 #include <omp.h>
 
 /* dy of a task: 8 x 32 KiB; x: 16 tiles of 16 KiB. */
-enum { DW_PANELS = 8, DW_TILES = 16, DW_INPUTS = DW_TILES * GEMM_ROWS };
+enum { DW_PANELS = 4, DW_TILES = 16, DW_INPUTS = DW_TILES * GEMM_ROWS };
 /* One cache line, so that a row's pieces do not all go to the same cache set. */
 enum { PAD = 16 };
 

@@ -2,6 +2,7 @@
  * `grpo generate`: completes a prompt; the text is printed as it is sampled, never half
  * a character.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"

@@ -21,7 +21,8 @@ enum {
     /* Far above any published model, and low enough for products of two in int64. */
     MAX_WIDTH = 1 << 24,
     MAX_LAYERS = 1 << 14,
-    MAX_EXPERTS = 1 << 16
+    MAX_EXPERTS = 1 << 16,
+    MAX_EXPERTS_IN_ALL = 1 << 20 /* bounds the list of tensors on disk */
 };
 static const int64_t max_elems = (int64_t)1 << 45; /* 128 TiB of fp32 */
 
@@ -441,6 +442,12 @@ int hparams_check(const struct hparams *hp, const char *where)
                    "%s: \"num_experts_per_tok\" is %lld, more than "
                    "\"num_local_experts\", %lld",
                    where, (long long)hp->top_k, (long long)hp->n_experts);
+    if (hp->n_layers * hp->n_experts > MAX_EXPERTS_IN_ALL)
+        return ERR(ERR_INPUT,
+                   "%s: \"num_hidden_layers\" %lld x \"num_local_experts\" %lld: more "
+                   "than %d experts in all",
+                   where, (long long)hp->n_layers, (long long)hp->n_experts,
+                   MAX_EXPERTS_IN_ALL);
     if (hp->rope.rot < 2 || hp->rope.rot % 2 != 0 || hp->rope.rot > hp->head_dim)
         return ERR(ERR_INPUT,
                    "%s: %lld rotated dims in a \"head_dim\" of %lld: expected an even "

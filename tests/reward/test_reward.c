@@ -363,7 +363,7 @@ static void test_random(void **state)
     for (uint32_t i = 0; i < 30000; i++) {
         char *const text = malloc(80); /* exact, so that the sanitizer sees overruns */
         size_t len = 0;
-        for (uint32_t k = 0; k < 16; k++) {
+        for (uint32_t k = 0; k < 3 + i % 14; k++) {
             const char *const bit =
                 bits[k == 0 ? 0
                             : rng_below(9, RNG_TEST, (uint32_t)ARRAY_LEN(bits), i, k, 0,
@@ -377,18 +377,18 @@ static void test_random(void **state)
         char *const tight = malloc(len);
         memcpy(tight, text, len);
         free(text);
-        const struct reward_result r = score(f, tight, len, i % 2 == 0, "12");
+        const struct reward_result r = score(f, tight, len, i % 2 == 0, "1");
         if (r.answer_len > 0) {
             struct reward_gold *g = NULL;
             assert_int_equal(reward_gold_create(&g, tight + r.answer_off, r.answer_len),
                              0);
-            assert_int_equal(r.is_correct && strcmp(reward_gold_text(g), "12") != 0, 0);
+            assert_int_equal(r.is_correct && strcmp(reward_gold_text(g), "1") != 0, 0);
             n_paid += r.is_correct;
             reward_gold_free(g);
         }
         free(tight);
     }
-    assert_true(n_paid > 20);
+    assert_true(n_paid > 100);
 }
 
 static void test_threads(void **state)
