@@ -17,7 +17,14 @@
  * Rows of a task: x stays in the level-2 cache for all its panels. dx has more, since
  * each task transposes its weights again.
  */
-enum { FWD_ROWS = 120, DX_ROWS = 240, MAX_GROUP = 4, GOOD_PANELS = 4, MAX_PANELS = 8 };
+enum {
+    FWD_ROWS = 240,
+    DX_ROWS = 480,
+    MAX_GROUP = 4,
+    GOOD_PANELS = 4,
+    FWD_PANELS = 16,
+    DX_PANELS = 8
+};
 enum { PANEL_BLOCK = GEMM_STEPS * WEIGHT_PANEL };
 
 struct product {
@@ -207,7 +214,7 @@ static void run(struct backend *b, const struct product *p, const int32_t *off,
     grid.max_cut = p->is_transposed ? DX_ROWS : FWD_ROWS;
     grid.min_panels = CPU_NAME(gemm_tile_panels)(m / p->w->n_mats);
     grid.good_panels = GOOD_PANELS;
-    grid.max_panels = MAX_PANELS;
+    grid.max_panels = p->is_transposed ? DX_PANELS : FWD_PANELS;
     const int team = cpu_team(b, 2 * m * p->n_out * p->n_in);
     CPU_NAME(gemm_grid_fit)(&grid, team);
     int64_t next = 0;

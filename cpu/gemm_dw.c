@@ -13,7 +13,7 @@
 #include <omp.h>
 
 /* dy of a task: 8 x 32 KiB; x: 16 tiles of 16 KiB. */
-enum { DW_PANELS = 4, DW_TILES = 16, DW_INPUTS = DW_TILES * GEMM_ROWS };
+enum { DW_PANELS = 8, DW_TILES = 16, DW_INPUTS = DW_TILES * GEMM_ROWS };
 /* One cache line, so that a row's pieces do not all go to the same cache set. */
 enum { PAD = 16 };
 
@@ -59,41 +59,78 @@ static void copy_x(struct scratch *s, const struct product *p,
         }
 }
 
-static void dw_task(const struct product *p, const struct gemm_task *task,
-                    struct scratch *s)
+/* Some rows of a task: what is copied at once. */
+struct block {
+    const struct gemm_task *task;
+    int64_t row0, n_rows;
+};
+
+static struct block block_at(const struct gemm_task *task, int64_t offset)
 {
-    const int64_t mat_panel = task->mat * gemm_panels(p->n);
-    for (int64_t r0 = 0; r0 < task->n_rows; r0 += GEMM_STEPS) {
-        const int64_t n_steps = gemm_min(GEMM_STEPS, task->n_rows - r0);
-        copy_dy(s, p, task, task->row0 + r0, n_steps);
-        copy_x(s, p, task, task->row0 + r0, n_steps);
-        for (int64_t i = 0; i < task->n_panels; i++) {
-            const int64_t panel = task->panel0 + i;
-            struct gemm_tile t = {
-                .b = s->dy[i], .dtype = DTYPE_F32, .n_steps = n_steps};
-            t.ld_c = WEIGHT_PANEL;
-            t.n_cols = gemm_min(WEIGHT_PANEL, p->n - panel * WEIGHT_PANEL);
-            t.a_layout = GEMM_A_STEPS;
-            for (int64_t j = 0; j < task->n_inputs; j += GEMM_ROWS) {
-                t.n_rows = gemm_min(GEMM_ROWS, task->n_inputs - j);
-                t.a = s->x[j / GEMM_ROWS];
-                t.ahead = (uintptr_t)t.a;
-                t.c = p->dw +
-                      ((mat_panel + panel) * p->k + task->input0 + j) * WEIGHT_PANEL;
-                CPU_NAME(gemm_tile_run)(&t);
-            }
+    return (struct block){task, task->row0 + offset,
+                          gemm_min(GEMM_STEPS, task->n_rows - offset)};
+}
+
+static void prefetch_part(const struct product *p, const struct block *next,
+                          int64_t part, int64_t n_parts)
+{
+    const struct gemm_task *const t = next->task;
+    if (t == NULL)
+        return;
+    const int64_t j = t->panel0 * WEIGHT_PANEL;
+    const int64_t n_j = gemm_min(t->n_panels * WEIGHT_PANEL, p->n - j);
+    gemm_prefetch_part(p->dy + next->row0 * p->n + j, p->n, next->n_rows, n_j, part,
+                       n_parts);
+    gemm_prefetch_part(p->x + next->row0 * p->k + t->input0, p->k, next->n_rows,
+                       t->n_inputs, part, n_parts);
+}
+
+static void dw_block(const struct product *p, const struct block *now,
+                     const struct block *next, struct scratch *s)
+{
+    const struct gemm_task *const task = now->task;
+    const int64_t mat_panel = task->mat * gemm_panels(p->n) + task->panel0;
+    const int64_t n_tiles = gemm_ceil_div(task->n_inputs, GEMM_ROWS);
+    copy_dy(s, p, task, now->row0, now->n_rows);
+    copy_x(s, p, task, now->row0, now->n_rows);
+    for (int64_t i = 0; i < task->n_panels; i++) {
+        struct gemm_tile t = {.b = s->dy[i], .dtype = DTYPE_F32};
+        t.n_steps = now->n_rows;
+        t.ld_c = WEIGHT_PANEL;
+        t.n_cols = gemm_min(WEIGHT_PANEL, p->n - (task->panel0 + i) * WEIGHT_PANEL);
+        t.a_layout = GEMM_A_STEPS;
+        for (int64_t j = 0; j < n_tiles; j++) {
+            const int64_t input = task->input0 + j * GEMM_ROWS;
+            t.n_rows = gemm_min(GEMM_ROWS, task->n_inputs - j * GEMM_ROWS);
+            t.a = s->x[j];
+            t.ahead = (uintptr_t)t.a;
+            t.c = p->dw + ((mat_panel + i) * p->k + input) * WEIGHT_PANEL;
+            prefetch_part(p, next, i * n_tiles + j, task->n_panels * n_tiles);
+            CPU_NAME(gemm_tile_run)(&t);
         }
     }
 }
 
-static void worker(const struct product *p, const struct gemm_grid *grid, int64_t *next,
-                   struct backend *b)
+static void worker(const struct product *p, const struct gemm_grid *grid,
+                   int64_t *counter, struct backend *b)
 {
     struct scratch *const s = cpu_scratch(b, omp_get_thread_num(), sizeof(*s));
     struct gemm_cursor c = {0};
-    struct gemm_task task;
-    while (CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(next), &task))
-        dw_task(p, &task, s);
+    struct gemm_task task, next;
+    bool has_task = CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(counter), &task);
+    while (has_task) {
+        has_task = CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(counter), &next);
+        for (int64_t r = 0; r < task.n_rows; r += GEMM_STEPS) {
+            const struct block now = block_at(&task, r);
+            struct block after = {0};
+            if (r + GEMM_STEPS < task.n_rows)
+                after = block_at(&task, r + GEMM_STEPS);
+            else if (has_task)
+                after = block_at(&next, 0);
+            dw_block(p, &now, &after, s);
+        }
+        task = next;
+    }
 }
 
 void CPU_NAME(gemm_dw)(struct backend *b, float *dw, const float *dy, const float *x,

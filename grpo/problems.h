@@ -1,10 +1,14 @@
 /*
- * Problem sets: JSON Lines in the schemas of GSM8K ({"question", "answer": "... ####
- * n"}), MATH
- * ({"problem", "solution", "answer"}), and generated or plain ones ({"question" |
- * "problem" | "prompt", "answer", and optionally "gold"}). Each line is read as:
- * question = the first of question, problem, prompt; answer = solution, else answer
- * (the full text); gold = gold, else answer.
+ * Problem sets as JSON Lines, one object a line; blank lines are passed over.
+ *
+ * question: "question", "problem" or "prompt" (the first of these that is there), or
+ *   SVAMP's "Body" and "Question" with a blank between them;
+ * answer (full text): "solution", else "answer" where it is a string, else none;
+ * gold: "gold", else "answer" or "Answer"; a string or a number. Of a text with "####"
+ *   the number after the last one counts (GSM8K);
+ * id: "id", "ID" or "unique_id", a string or an integer; else the line number.
+ * So GSM8K, MATH, GSM-Plus, SVAMP, plain pairs and grpo/synth.h's files load as they
+ * are. Errors are ERR_INPUT and name file:line and key.
  */
 #ifndef GRPO_PROBLEMS_H
 #define GRPO_PROBLEMS_H
@@ -13,32 +17,42 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/mem.h"
 #include "core/status.h"
 #include "reward/reward.h"
 
-struct problem {
-    const char *question, *answer; /* NUL-terminated, owned by the set */
-    size_t question_len, answer_len;
-    struct reward_gold *gold; /* NULL when the set was loaded without golds */
-};
-
-struct problem_set {
-    struct problem *items;
-    int64_t n, cap;
-    int64_t n_skipped; /* lines left out because their gold is not a number */
-    void *text;        /* storage of all strings */
+enum problems_need {
+    PROBLEMS_GOLD,  /* reinforcement learning, evaluation: a gold; answer optional */
+    PROBLEMS_ANSWER /* pretraining pairs: an answer text; golds are not looked at */
 };
 
 struct problems_args {
-    int64_t limit;   /* first so many lines; 0: all */
-    bool has_gold;   /* parse golds */
-    bool is_lenient; /* skip a line whose gold cannot be parsed, counted, instead of
-                        failing */
+    enum problems_need need;
+    int64_t limit;   /* at most so many problems; 0: all */
+    bool is_lenient; /* leave out lines whose gold is not a number, counted */
 };
-/* A malformed line, a missing key, a gold that cannot be parsed: ERR_INPUT naming file,
- * line, key and value. */
-int problems_load(struct problem_set *s, const char *path,
+
+struct problem { /* borrowed from the set; texts are NUL-terminated */
+    const char *id, *question;
+    const char *answer; /* full solution text; NULL: none */
+    size_t question_len, answer_len;
+    const char *gold_text;          /* as in the file; NULL with PROBLEMS_ANSWER */
+    const struct reward_gold *gold; /* parsed; NULL with PROBLEMS_ANSWER */
+};
+
+struct problem_offsets;
+struct problems {
+    int64_t n;
+    int64_t n_skipped; /* lines left out because of is_lenient */
+    struct problem_offsets *items;
+    int64_t cap;
+    struct buf text;
+};
+
+/* *out is written on success only. An empty set is not an error. */
+int problems_load(struct problems *out, const char *path,
                   const struct problems_args *args) WARN_UNUSED;
-void problems_release(struct problem_set *s);
+void problems_release(struct problems *p);
+struct problem problems_at(const struct problems *p, int64_t i);
 
 #endif

@@ -82,11 +82,13 @@ static inline void fixture_release(struct fixture *f)
 /* Whatever belongs to (step, salt), in the arenas of `f`; BF16 weights. */
 static inline void fixture_fill(struct fixture *f, int64_t step, int64_t salt)
 {
+    uint32_t word[4];
+    rng_block(word, (uint64_t)step, RNG_TEST, (uint32_t)salt, 0, 0, 0);
     for (int a = 0; a < N_ARENAS; a++)
-        for (int64_t i = 0; i < f->table.n_elems; i++)
-            f->arenas[a][i] = rng_uniform((uint64_t)step, RNG_TEST, (uint32_t)i,
-                                          (uint32_t)a, (uint32_t)salt, 0) -
-                              0.5F;
+        for (int64_t i = 0; i < f->table.n_elems; i++) {
+            word[0] = word[0] * 1664525u + 1013904223u;
+            f->arenas[a][i] = (float)(int32_t)word[0] * 0x1p-31F;
+        }
     dtype_narrow(f->weights, DTYPE_BF16, f->arenas[0], f->table.n_elems);
     snprintf(f->state, sizeof(f->state),
              "{\"seed\": 7, \"cursor\": {\"epoch\": %d, \"salt\": %d}}", (int)step,

@@ -10,7 +10,7 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-enum { N_KILL_POINTS = 120, N_RANDOM_KILLS = 40 };
+enum { N_KILL_POINTS = 80, N_RANDOM_KILLS = 30 };
 
 /* In the child: a first version of step 1 exists; save step 2, then step 2 again. */
 static void save_twice(struct fixture *f, int64_t salt)

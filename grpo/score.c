@@ -1,0 +1,239 @@
+/*
+ * A chunk of lines is read, scored by all threads, and written in order; a thread owns
+ * its verifier scratch, a line its buffers, which later chunks reuse.
+ */
+#include "grpo/score.h"
+
+#include <inttypes.h>
+#include <omp.h>
+#include <string.h>
+
+#include "core/io.h"
+#include "core/json.h"
+#include "reward/reward.h"
+
+enum { CHUNK_LINES = 512 };
+
+struct job {
+    struct buf in, out,
+        message;    /* message: why the line is malformed; empty: it is not */
+    int64_t number; /* of the line, from 1 */
+    enum reward_reason reason;
+};
+
+struct scorer {
+    struct score_options options; /* defaults filled in */
+    struct reward_rules *rules;
+    struct reward_scratch **scratch; /* (n_threads) */
+    int n_threads;
+    struct job *jobs; /* (CHUNK_LINES) */
+    int64_t n_jobs, n_lines, n_malformed;
+    int64_t count[REWARD_N_REASONS];
+};
+
+struct row {
+    const char *response;
+    size_t response_len;
+    struct reward_gold *gold;
+    bool is_truncated;
+};
+
+static int read_gold(struct row *row, const json_t *obj, const char *key,
+                     const char *where)
+{
+    const json_t *const v = json_object_get(obj, key);
+    char digits[32];
+    if (json_is_string(v)) {
+        const int status = reward_gold_create(&row->gold, json_string_value(v),
+                                              json_string_length(v));
+        return status == STATUS_OK ? status : status_prefix(status, "%s", where);
+    }
+    if (!json_is_integer(v))
+        return ERR(ERR_INPUT, "%s: \"%s\" is %s, expected a string or an integer",
+                   where, key, json_type_name(v));
+    const int n = snprintf(digits, sizeof(digits), "%" JSON_INTEGER_FORMAT,
+                           json_integer_value(v));
+    return reward_gold_create(&row->gold, digits, (size_t)n);
+}
+
+static int read_row(struct row *row, const json_t *obj, const struct score_options *o,
+                    const char *where)
+{
+    TRY(json_get_string(obj, o->response_key, &row->response, &row->response_len,
+                        where));
+    if (row->response == NULL)
+        return ERR(ERR_INPUT,
+                   "%s: no \"%s\"; expected the completion there, or name "
+                   "another key",
+                   where, o->response_key);
+    TRY(json_get_bool(obj, "truncated", &row->is_truncated, NULL, where));
+    return read_gold(row, obj, o->gold_key, where);
+}
+
+static void put_result(struct job *job, const struct row *row,
+                       const struct reward_result *r, bool is_explained)
+{
+    struct buf *const b = &job->out;
+    buf_printf(b, "{\"score\":%d,\"answer\":", r->is_correct ? 1 : 0);
+    if (r->answer_len > 0)
+        buf_put_json_string(b, row->response + r->answer_off, r->answer_len);
+    else
+        buf_puts(b, "null");
+    buf_printf(b, ",\"rule\":\"gsm8k\",\"reason\":\"%s\"",
+               reward_reason_name(r->reason));
+    if (is_explained) {
+        buf_printf(b, ",\"line\":%" PRId64 ",\"gold\":", job->number);
+        const char *const gold = reward_gold_text(row->gold);
+        buf_put_json_string(b, gold, strlen(gold));
+        buf_puts(b, ",\"offset\":");
+        if (r->answer_len > 0)
+            buf_printf(b, "%zu", r->answer_off);
+        else
+            buf_puts(b, "null");
+        buf_printf(b, ",\"has_form\":%s", r->has_form ? "true" : "false");
+    }
+    buf_puts(b, "}\n");
+}
+
+static void score_line(struct job *job, const struct scorer *s,
+                       struct reward_scratch *scratch)
+{
+    const struct score_options *const o = &s->options;
+    char where[256];
+    snprintf(where, sizeof(where), "%s:%" PRId64, o->path, job->number);
+    struct row row = {0};
+    json_t *obj = NULL;
+    int status = json_parse(&obj, job->in.data, job->in.len, where);
+    if (status == STATUS_OK)
+        status = read_row(&row, obj, o, where);
+    buf_reset(&job->out);
+    buf_reset(&job->message);
+    if (status == STATUS_OK) {
+        struct reward_result r;
+        reward_score(&r, s->rules, scratch, row.response, row.response_len,
+                     row.is_truncated, row.gold);
+        job->reason = r.reason;
+        put_result(job, &row, &r, o->is_explained);
+    } else {
+        buf_puts(&job->message, status_message()); /* this thread's */
+        buf_puts(&job->out, "{\"error\":");
+        buf_put_json_string(&job->out, job->message.data, job->message.len);
+        buf_puts(&job->out, "}\n");
+    }
+    reward_gold_free(row.gold);
+    json_decref(obj);
+}
+
+static void read_chunk(struct scorer *s, struct io_lines *lines)
+{
+    const char *line;
+    size_t len;
+    s->n_jobs = 0;
+    while (s->n_jobs < CHUNK_LINES && io_lines_next(lines, &line, &len)) {
+        struct job *const job = &s->jobs[s->n_jobs++];
+        buf_reset(&job->in);
+        buf_append(&job->in, line, len);
+        job->number = lines->number;
+    }
+}
+
+static void write_chunk(struct scorer *s)
+{
+    for (int64_t i = 0; i < s->n_jobs; i++) {
+        const struct job *const job = &s->jobs[i];
+        fwrite(job->out.data, 1, job->out.len, s->options.out);
+        if (job->message.len > 0) {
+            fprintf(s->options.err, "%s\n", job->message.data);
+            s->n_malformed++;
+        } else {
+            s->count[job->reason]++;
+        }
+    }
+    s->n_lines += s->n_jobs;
+}
+
+static int score_lines(struct scorer *s)
+{
+    struct io_lines lines;
+    TRY(io_lines_open(&lines, s->options.path));
+    do {
+        read_chunk(s, &lines);
+#pragma omp parallel for schedule(dynamic, 16) num_threads(s->n_threads)
+        for (int64_t i = 0; i < s->n_jobs; i++)
+            score_line(&s->jobs[i], s, s->scratch[omp_get_thread_num()]);
+        write_chunk(s);
+    } while (s->n_jobs > 0);
+    io_lines_close(&lines);
+    if (fflush(s->options.out) != 0 || ferror(s->options.out))
+        return ERR(ERR_IO, "writing the scores failed; is the disk full?");
+    return STATUS_OK;
+}
+
+static void put_count(FILE *f, const char *name, int64_t n, int64_t n_lines)
+{
+    fprintf(f, "%-12s %10" PRId64 "  %6.2f %%\n", name, n,
+            100.0 * (double)n / (double)n_lines);
+}
+
+static void put_summary(const struct scorer *s)
+{
+    FILE *const f = s->options.err;
+    fprintf(f, "reason            lines     share\n");
+    if (s->n_lines == 0)
+        return;
+    for (int i = 0; i < REWARD_N_REASONS; i++)
+        put_count(f, reward_reason_name(i), s->count[i], s->n_lines);
+    put_count(f, "malformed", s->n_malformed, s->n_lines);
+    put_count(f, "all", s->n_lines, s->n_lines);
+}
+
+static int scorer_init(struct scorer *s, const struct score_options *o)
+{
+    s->options = *o;
+    if (o->response_key == NULL)
+        s->options.response_key = "response";
+    if (o->gold_key == NULL)
+        s->options.gold_key = "gold";
+    if (o->out == NULL)
+        s->options.out = stdout;
+    if (o->err == NULL)
+        s->options.err = stderr;
+    s->n_threads = omp_get_max_threads();
+    s->jobs = mem_alloc(CHUNK_LINES * sizeof(*s->jobs));
+    s->scratch = mem_alloc((size_t)s->n_threads * sizeof(*s->scratch));
+    TRY(reward_rules_create(&s->rules));
+    for (int i = 0; i < s->n_threads; i++)
+        TRY(reward_scratch_create(&s->scratch[i], s->rules));
+    return STATUS_OK;
+}
+
+static void scorer_release(struct scorer *s)
+{
+    for (int64_t i = 0; i < CHUNK_LINES; i++) {
+        buf_release(&s->jobs[i].in);
+        buf_release(&s->jobs[i].out);
+        buf_release(&s->jobs[i].message);
+    }
+    for (int i = 0; i < s->n_threads; i++)
+        reward_scratch_free(s->scratch[i]);
+    reward_rules_free(s->rules);
+    mem_free(s->scratch);
+    mem_free(s->jobs);
+}
+
+int score_command(const struct score_options *o)
+{
+    struct scorer s = {0};
+    int status = scorer_init(&s, o);
+    if (status == STATUS_OK)
+        status = score_lines(&s);
+    if (status == STATUS_OK) {
+        put_summary(&s);
+        if (s.n_malformed > 0)
+            status = ERR(ERR_INPUT,
+                         "%s: %" PRId64 " of %" PRId64 " lines are malformed", o->path,
+                         s.n_malformed, s.n_lines);
+    }
+    scorer_release(&s);
+    return status;
+}

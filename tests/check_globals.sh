@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# No mutable globals: every symbol in a writable section of the folders' objects is listed
+# below with its reason. Constant tables of pointers lie in .data.rel.ro, which the loader
+# makes read-only, and pass.
+#   tests/check_globals.sh OBJECT_DIR      77: not a release build
+set -u
+dir=${1:?usage: tests/check_globals.sh OBJECT_DIR}
+
+allowed='
+core/status message         # the message of the last error, one per thread
+core/log current_level      # log level
+core/log world_rank         # the rank in the prefix of log lines
+core/log world_size
+core/mem n_allocations      # the counter that shows that a step allocates nothing
+core/mem alloc_hook         # test hook
+core/mem alloc_hook_user
+'
+
+if grep -qE -e '-fsanitize|--coverage' "$dir/flags.stamp"; then
+    echo "SKIP check_globals: the compiler's instrumentation adds globals of its own"
+    exit 77
+fi
+objects=$(find "$dir"/{core,cpu,cuda,dist,reward,model,rollout,grpo} -name '*.o' 2>/dev/null |
+    sort)
+if [ -z "$objects" ]; then
+    echo "no objects below $dir: build first"
+    exit 1
+fi
+
+# nm -f sysv: name | value | class | type | size | line | section
+found=$(
+    for o in $objects; do
+        [ -e "${o%.o}.d" ] || continue
+        nm -f sysv "$o" | awk -F'|' -v unit="${o#"$dir"/}" '
+            NF >= 7 {
+                gsub(/ /, "", $1); gsub(/ /, "", $3); gsub(/ /, "", $4); gsub(/ /, "", $7)
+                if ($4 == "SECTION" || $4 == "FILE") next
+                writable = $7 ~ /^\.(data|bss|tdata|tbss|lbss|ldata)/ || $7 == "*COM*"
+                if (!writable || $7 ~ /^\.data\.rel\.ro/) next
+                sub(/\.o$/, "", unit)
+                sub(/\.[0-9]+$/, "", $1)          # a local static
+                print unit, $1, $7
+            }'
+    done
+)
+failed=0
+while read -r unit name section; do
+    [ -n "$unit" ] || continue
+    if ! grep -qE "^$unit $name +#|^$unit $name\$" <<<"$allowed"; then
+        echo "$unit.c: mutable global '$name' in $section"
+        failed=1
+    fi
+done <<<"$found"
+exit $failed
