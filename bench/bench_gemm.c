@@ -2,7 +2,7 @@
  * The matrix products on the shapes of small and middle-sized sparse models: GFLOP/s,
  * share of the probed fp32 FMA peak, and OpenBLAS's sgemm on the same data in the same
  * run (loaded at run time where the machine has it). Usage: bench_gemm [budget_s per
- * cell] [n_threads] [only this K]. Best rounds count; weights are warm where a cache holds them.
+ * cell] [n_threads]. Best rounds count; weights are warm where a cache holds them.
  */
 #include <dlfcn.h>
 #include <math.h>
@@ -29,7 +29,6 @@ typedef char *(*core_name_fn)(void);
 struct bench {
     struct backend b;
     int n_threads;
-    int64_t only_k; /* 0: all shapes */
     double budget_s, peak_flops, read_bytes;
     sgemm_fn sgemm;        /* NULL: not found */
     const char *blas_core; /* the kernels it chose */
@@ -262,7 +261,6 @@ int main(int argc, char **argv)
 {
     struct bench s = {.budget_s = argc > 1 ? strtod(argv[1], NULL) : 0.2};
     s.n_threads = argc > 2 ? atoi(argv[2]) : omp_get_max_threads();
-    s.only_k = argc > 3 ? atoi(argv[3]) : 0;
     if (cpu_backend_init(&s.b, CPU_ISA_AUTO, s.n_threads) != 0) {
         fprintf(stderr, "%s\n", status_message());
         return 1;

@@ -83,7 +83,7 @@ static bool is_second_byte(unsigned char lead, unsigned char c)
  * (at least 1), which a single U+FFFD replaces. */
 static size_t utf8_len(const unsigned char *s, size_t len, size_t *bad)
 {
-    const size_t want = s[0] < 0x80                   ? 1
+    const size_t want = s[0] < 0x80                    ? 1
                         : s[0] >= 0xC2 && s[0] <= 0xDF ? 2
                         : s[0] >= 0xE0 && s[0] <= 0xEF ? 3
                         : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4

@@ -184,8 +184,8 @@ int io_rename_dir(const char *from, const char *to)
     if (rename(from, to) != 0)
         return ERR(ERR_IO, "%s: rename to %s: %s", from, to, strerror(errno));
     const char *const slash = strrchr(to, '/');
-    char *const parent =
-        slash == NULL ? mem_strdup(".") : mem_strndup(to, (size_t)(slash - to) + 1);
+    char *const parent = slash == NULL ? mem_strdup(".")
+                                       : mem_strndup(to, (size_t)(slash - to) + 1);
     const int status = visit_fsync(parent, true);
     mem_free(parent);
     return status;

@@ -63,13 +63,14 @@ int json_parse(json_t **out, const char *text, size_t len, const char *where)
         return ERR(ERR_INPUT, "%s: JSON nested %lld deep, the limit is %d", where,
                    (long long)depth, MAX_DEPTH);
     json_error_t error;
-    json_t *const root =
-        json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    json_t *const root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                                    &error);
     if (root == NULL && error.line > 1)
         return ERR(ERR_INPUT, "%s: JSON line %d, column %d: %s", where, error.line,
                    error.column, error.text);
     if (root == NULL)
-        return ERR(ERR_INPUT, "%s: JSON column %d: %s", where, error.column, error.text);
+        return ERR(ERR_INPUT, "%s: JSON column %d: %s", where, error.column,
+                   error.text);
     *out = root;
     return STATUS_OK;
 }

@@ -87,7 +87,8 @@ void log_write(enum log_level level, const char *fmt, ...)
     int len = format_prefix(line, room, level);
     va_list args;
     va_start(args, fmt);
-    len += clamp_len(vsnprintf(line + len, (size_t)(room - len), fmt, args), room - len);
+    len += clamp_len(vsnprintf(line + len, (size_t)(room - len), fmt, args),
+                     room - len);
     va_end(args);
     line[len++] = '\n';
     write_all(line, (size_t)len);

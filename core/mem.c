@@ -84,9 +84,7 @@ void *mem_alloc(size_t bytes)
 void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
 {
     char *moved = alloc_raw(new_bytes);
-    const size_t kept = p == NULL             ? 0
-                        : old_bytes < new_bytes ? old_bytes
-                                                : new_bytes;
+    const size_t kept = p == NULL ? 0 : old_bytes < new_bytes ? old_bytes : new_bytes;
     if (kept > 0)
         memcpy(moved, p, kept);
     memset(moved + kept, 0, new_bytes - kept);

@@ -17,8 +17,8 @@ struct cgroup_files {
     const char *mount, *limit, *usage, *inactive_key;
 };
 
-static const struct cgroup_files cgroup_v2 = {
-    "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"};
+static const struct cgroup_files cgroup_v2 = {"/sys/fs/cgroup", "memory.max",
+                                              "memory.current", "inactive_file"};
 static const struct cgroup_files cgroup_v1 = {
     "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
     "total_inactive_file"};

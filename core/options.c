@@ -355,8 +355,8 @@ void options_help(const struct options *o, const char *sections, FILE *out)
         struct buf accepted = {0};
         describe(item, &accepted);
         const char *const def = item->def == NULL ? "" : item->def;
-        fprintf(out, "  %s=%s\n      %s (%s)\n", item->key,
-                def[0] == 0 ? "\"\"" : def, item->help, accepted.data);
+        fprintf(out, "  %s=%s\n      %s (%s)\n", item->key, def[0] == 0 ? "\"\"" : def,
+                item->help, accepted.data);
         buf_release(&accepted);
     }
 }

@@ -5,6 +5,7 @@
  * blanks that inih would take for a continued line.
  */
 #include <ini.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/io.h"
@@ -138,10 +139,15 @@ static int shorten(struct ini_source *src, const char *line, size_t len, char *o
     if (head == len)
         return line_error(src, is_section ? "\"[\" without \"]\""
                                           : "expected [section] or key = value");
-    size_t name = head;
-    while (name > 0 && is_blank(line[name - 1]))
-        name--;
-    if (name - is_section > MAX_NAME || name + 8 > room)
+    const char *name = line + is_section;
+    size_t name_len = head - is_section;
+    while (name_len > 0 && is_blank(name[0])) {
+        name++;
+        name_len--;
+    }
+    while (name_len > 0 && is_blank(name[name_len - 1]))
+        name_len--;
+    if (name_len > MAX_NAME || name_len + 8 > room)
         return line_error(src, "a name longer than 49 characters");
     const char *const rest = line + head + 1;
     const size_t rest_len = options_value_len(rest, len - head - 1);
@@ -149,8 +155,7 @@ static int shorten(struct ini_source *src, const char *line, size_t len, char *o
     options_trim(&src->value);
     if (is_section && src->value.len > 0)
         return line_error(src, "text after \"]\"");
-    memcpy(out, line, name);
-    strcpy(out + name, is_section ? "]" : " = x");
+    snprintf(out, room, is_section ? "[%.*s]" : "%.*s = x", (int)name_len, name);
     return STATUS_OK;
 }
 
@@ -184,8 +189,8 @@ static int take_value(void *user, const char *section, const char *name,
     if (src->status != STATUS_OK)
         src->status = status_prefix(src->status, "%s%s", where.data, key.data);
     else
-        src->status =
-            options_set(src->o, src->values, key.data, src->value.data, where.data);
+        src->status = options_set(src->o, src->values, key.data, src->value.data,
+                                  where.data);
     buf_release(&key);
     buf_release(&where);
     return src->status == STATUS_OK;

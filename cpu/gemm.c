@@ -17,14 +17,7 @@
  * Rows of a task: x stays in the level-2 cache for all its panels. dx has more, since
  * each task transposes its weights again.
  */
-enum {
-    FWD_ROWS = 240,
-    DX_ROWS = 480,
-    MAX_GROUP = 4,
-    GOOD_PANELS = 4,
-    FWD_PANELS = 16,
-    DX_PANELS = 8
-};
+enum { FWD_ROWS = 240, DX_ROWS = 360, MAX_GROUP = 4, GOOD_PANELS = 4, MAX_PANELS = 16 };
 enum { PANEL_BLOCK = GEMM_STEPS * WEIGHT_PANEL };
 
 struct product {
@@ -63,7 +56,7 @@ static const void *weight_at(const struct weight *w, int64_t mat, int64_t panel,
                              int64_t input)
 {
     const int64_t i = ((mat * gemm_panels(w->n) + panel) * w->k + input) * WEIGHT_PANEL;
-    return (const char *)w->data + (size_t)i * (w->dtype == DTYPE_F32 ? 4 : 2);
+    return (const char *)w->data + i * gemm_elem_bytes(w->dtype);
 }
 
 static void widen_panels(float *b, const struct weight *w, const struct block *k)
@@ -83,10 +76,13 @@ V16_FN void transpose_block(float *dst, const void *src, enum dtype dtype,
         for (int64_t j0 = 0; j0 < WEIGHT_PANEL; j0 += V16) {
             v16 r[V16];
 #pragma GCC unroll 16
-            for (int64_t i = 0; i < V16; i++)
-                r[i] = i0 + i < n_inputs
-                           ? v16_load_as(src, dtype, (i0 + i) * WEIGHT_PANEL + j0)
-                           : v16_zero();
+            for (int64_t i = 0; i < V16; i++) {
+                const int64_t at = (i0 + i) * WEIGHT_PANEL + j0;
+                r[i] = i0 + i < n_inputs ? v16_load_as(src, dtype, at) : v16_zero();
+                /* the next 32 inputs of these outputs lie behind these */
+                const int64_t later = at + WEIGHT_PANEL * WEIGHT_PANEL;
+                __builtin_prefetch((const void *)gemm_address(src, later, dtype), 0, 2);
+            }
             v16_transpose(r);
 #pragma GCC unroll 16
             for (int64_t j = 0; j < V16; j++)
@@ -142,9 +138,9 @@ static struct ahead look_ahead(const struct product *p, const struct gemm_task *
     }
     if (p->is_transposed || step >= p->n_in)
         return (struct ahead){0, 0};
-    const int64_t n_bytes = k->n_panels * k->n_steps * WEIGHT_PANEL;
+    const int64_t n_elems = k->n_panels * k->n_steps * WEIGHT_PANEL;
     return (struct ahead){(uintptr_t)weight_at(p->w, k->mat, panel, step),
-                          n_bytes * (p->w->dtype == DTYPE_F32 ? 4 : 2)};
+                          n_elems * gemm_elem_bytes(p->w->dtype)};
 }
 
 /* The tiles of a task that share one block of b. */
@@ -214,7 +210,7 @@ static void run(struct backend *b, const struct product *p, const int32_t *off,
     grid.max_cut = p->is_transposed ? DX_ROWS : FWD_ROWS;
     grid.min_panels = CPU_NAME(gemm_tile_panels)(m / p->w->n_mats);
     grid.good_panels = GOOD_PANELS;
-    grid.max_panels = p->is_transposed ? DX_PANELS : FWD_PANELS;
+    grid.max_panels = MAX_PANELS;
     const int team = cpu_team(b, 2 * m * p->n_out * p->n_in);
     CPU_NAME(gemm_grid_fit)(&grid, team);
     int64_t next = 0;

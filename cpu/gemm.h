@@ -29,12 +29,12 @@ enum { GEMM_ROWS = 4 };
  * rows of a tile do not fall into the same cache set as they do in a matrix of 1024
  * columns.
  */
-enum { GEMM_STEPS = 256, GEMM_LDA = GEMM_STEPS + 16, GEMM_LANES = 16, GEMM_LINE = 64 };
+enum { GEMM_STEPS = 256, GEMM_LDA = GEMM_STEPS + 16, GEMM_LINE = 64 };
 
 enum gemm_a { GEMM_A_ROWS, GEMM_A_STEPS };
 
 struct gemm_tile {
-    const float *a;  /* A_ROWS: a[r * GEMM_LDA + s]; A_STEPS: a[s * GEMM_LANES + r] */
+    const float *a;  /* A_ROWS: a[r * GEMM_LDA + s]; A_STEPS: a[s * GEMM_ROWS + r] */
     const void *b;   /* panels of (steps, 32) */
     int64_t b_panel; /* elements from a panel to the next */
     float *c;        /* c[r * ld_c + j], j over the panels' outputs */
@@ -101,6 +101,17 @@ static inline void gemm_check(const struct weight *w, const int32_t *off, int64_
 static inline int64_t gemm_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t gemm_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t gemm_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t gemm_elem_bytes(enum dtype dtype)
+{
+    return dtype == DTYPE_F32 ? 4 : 2;
+}
+
+/* Where element `at` of b lies. A hint for prefetches: may be past the array. */
+static inline uintptr_t gemm_address(const void *b, int64_t at, enum dtype dtype)
+{
+    return (uintptr_t)b + (uintptr_t)(at * gemm_elem_bytes(dtype));
+}
+
 /*
  * Part `part` of `n_parts` of a block of rows (stride ld) that is to be copied later:
  * asked for between tiles, a few lines each, it costs nothing; copied without, it was a

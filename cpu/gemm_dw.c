@@ -12,10 +12,10 @@
 
 #include <omp.h>
 
-/* dy of a task: 8 x 32 KiB; x: 16 tiles of 16 KiB. */
-enum { DW_PANELS = 8, DW_TILES = 16, DW_INPUTS = DW_TILES * GEMM_ROWS };
+/* dy of a task: 16 x 32 KiB; x: 32 tiles of 12 KiB (AVX-512). */
+enum { DW_PANELS = 16, DW_TILES = 32, DW_INPUTS = DW_TILES * GEMM_ROWS };
 /* One cache line, so that a row's pieces do not all go to the same cache set. */
-enum { PAD = 16 };
+enum { PAD = 16, COPY_ROWS = 32 };
 
 struct product {
     float *dw;       /* packed as w */
@@ -26,7 +26,7 @@ struct product {
 
 struct scratch {
     float dy[DW_PANELS][GEMM_STEPS * WEIGHT_PANEL + PAD];
-    float x[DW_TILES][GEMM_STEPS * GEMM_LANES + PAD];
+    float x[DW_TILES][GEMM_STEPS * GEMM_ROWS + PAD];
 };
 
 /* n <= 16 floats; the rest of dst becomes 0 */
@@ -35,28 +35,43 @@ V16_FN void copy_lanes(float *dst, const float *src, int64_t n)
     v16_store(dst, n >= V16 ? v16_load(src) : v16_load_n(src, (int)gemm_max(n, 0)));
 }
 
-static void copy_dy(struct scratch *s, const struct product *p,
-                    const struct gemm_task *t, int64_t row0, int64_t n_rows)
+/* dst[r] = 32 outputs of dy's row r */
+V16_FN void copy_panel(float *dst, const float *src, int64_t ld, int64_t n_left,
+                       int64_t n_rows)
 {
-    for (int64_t r = 0; r < n_rows; r++)
-        for (int64_t i = 0; i < t->n_panels; i++) {
-            const int64_t j = (t->panel0 + i) * WEIGHT_PANEL;
-            const float *const src = p->dy + (row0 + r) * p->n + j;
-            float *const dst = s->dy[i] + r * WEIGHT_PANEL;
-            copy_lanes(dst, src, p->n - j);
-            copy_lanes(dst + V16, src + V16, p->n - j - V16);
-        }
+    for (int64_t r = 0; r < n_rows; r++) {
+        copy_lanes(dst + r * WEIGHT_PANEL, src + r * ld, n_left);
+        copy_lanes(dst + r * WEIGHT_PANEL + V16, src + r * ld + V16, n_left - V16);
+    }
 }
 
-static void copy_x(struct scratch *s, const struct product *p,
-                   const struct gemm_task *t, int64_t row0, int64_t n_rows)
+/* dst[r] = GEMM_ROWS inputs of x's row r. 16 are written: the rest belongs to row r +
+ * 1, which comes next, or to the padding. */
+V16_FN void copy_tile(float *dst, const float *src, int64_t ld, int64_t n_left,
+                      int64_t n_rows)
 {
     for (int64_t r = 0; r < n_rows; r++)
-        for (int64_t i = 0; i * GEMM_ROWS < t->n_inputs; i++) {
-            const int64_t input = t->input0 + i * GEMM_ROWS;
-            copy_lanes(s->x[i] + r * GEMM_LANES, p->x + (row0 + r) * p->k + input,
-                       p->k - input);
+        copy_lanes(dst + r * GEMM_ROWS, src + r * ld, n_left);
+}
+
+/* Rows row0 .. of the batch. COPY_ROWS at a time: reading needs a page per row, writing
+ * one per panel or tile, and neither must exceed what the TLBs hold. */
+static void copy_block(struct scratch *s, const struct product *p,
+                       const struct gemm_task *t, int64_t row0, int64_t n_rows)
+{
+    for (int64_t r = 0; r < n_rows; r += COPY_ROWS) {
+        const int64_t n = gemm_min(COPY_ROWS, n_rows - r);
+        for (int64_t i = 0; i < t->n_panels; i++) {
+            const int64_t j = (t->panel0 + i) * WEIGHT_PANEL;
+            copy_panel(s->dy[i] + r * WEIGHT_PANEL, p->dy + (row0 + r) * p->n + j, p->n,
+                       p->n - j, n);
         }
+        for (int64_t i = 0; i * GEMM_ROWS < t->n_inputs; i++) {
+            const int64_t j = t->input0 + i * GEMM_ROWS;
+            copy_tile(s->x[i] + r * GEMM_ROWS, p->x + (row0 + r) * p->k + j, p->k,
+                      p->k - j, n);
+        }
+    }
 }
 
 /* Some rows of a task: what is copied at once. */
@@ -91,8 +106,7 @@ static void dw_block(const struct product *p, const struct block *now,
     const struct gemm_task *const task = now->task;
     const int64_t mat_panel = task->mat * gemm_panels(p->n) + task->panel0;
     const int64_t n_tiles = gemm_ceil_div(task->n_inputs, GEMM_ROWS);
-    copy_dy(s, p, task, now->row0, now->n_rows);
-    copy_x(s, p, task, now->row0, now->n_rows);
+    copy_block(s, p, task, now->row0, now->n_rows);
     for (int64_t i = 0; i < task->n_panels; i++) {
         struct gemm_tile t = {.b = s->dy[i], .dtype = DTYPE_F32};
         t.n_steps = now->n_rows;
@@ -144,7 +158,7 @@ void CPU_NAME(gemm_dw)(struct backend *b, float *dw, const float *dy, const floa
     grid.n_panels = gemm_panels(w->n);
     grid.max_cut = DW_INPUTS;
     grid.min_panels = 1;
-    grid.good_panels = DW_PANELS / 2;
+    grid.good_panels = DW_PANELS;
     grid.max_panels = DW_PANELS;
     const int team = cpu_team(b, 2 * m * w->n * w->k);
     CPU_NAME(gemm_grid_fit)(&grid, team);

@@ -4,10 +4,10 @@
 #include "cpu/gemm.h"
 
 /*
- * Many small tasks balance, few large ones waste less on copies: no cut below FEW_TILES
- * tiles once every thread has FEW_TASKS.
+ * Many small tasks balance, few large ones waste less on copies: no task is cut below
+ * FEW_TILES tiles by FEW_PANELS panels once every thread has one.
  */
-enum { TASKS_PER_THREAD = 12, FEW_TASKS_PER_THREAD = 4, FEW_TILES = 4 };
+enum { TASKS_PER_THREAD = 8, FEW_TASKS_PER_THREAD = 2, FEW_TILES = 4, FEW_PANELS = 4 };
 
 static int64_t rows_of(const struct gemm_grid *g, int64_t mat)
 {
@@ -41,19 +41,35 @@ static int64_t n_tasks(const struct gemm_grid *g)
     return n;
 }
 
+/* Halves the longer side of a task (or lowers both to the floors); false: neither can.
+ */
+static bool shrink(struct gemm_grid *g, int64_t min_cut, int64_t min_panels)
+{
+    const bool can_cut = g->max_cut > min_cut, can_split = g->good_panels > min_panels;
+    if (can_cut && (!can_split || g->max_cut >= g->good_panels * WEIGHT_PANEL))
+        g->max_cut = gemm_max(min_cut, gemm_ceil_div(g->max_cut, 2));
+    else if (can_split)
+        g->good_panels = gemm_max(min_panels, g->good_panels / 2);
+    return can_cut || can_split;
+}
+
 void CPU_NAME(gemm_grid_fit)(struct gemm_grid *g, int n_threads)
 {
+    int64_t longest = g->n_inputs;
+    for (int64_t e = 0; e < g->n_mats && g->n_inputs == 0; e++)
+        longest = gemm_max(longest, rows_of(g, e));
+    g->max_cut = gemm_max(1, gemm_min(g->max_cut, longest));
+    g->good_panels = gemm_max(g->min_panels, gemm_min(g->good_panels, g->n_panels));
     g->work = g->m * g->n_panels; /* times the share of the inputs, see blocks_of */
     if (n_threads == 1)
         return;
     g->work /= n_threads * TASKS_PER_THREAD;
-    while (g->max_cut > FEW_TILES * GEMM_ROWS &&
-           n_tasks(g) < n_threads * FEW_TASKS_PER_THREAD)
-        g->max_cut = gemm_max(FEW_TILES * GEMM_ROWS, g->max_cut / 2);
-    while (g->good_panels > g->min_panels && n_tasks(g) < n_threads)
-        g->good_panels = gemm_max(g->min_panels, g->good_panels / 2);
-    while (g->max_cut > GEMM_ROWS && n_tasks(g) < n_threads)
-        g->max_cut = gemm_max(GEMM_ROWS, g->max_cut / 2);
+    const int64_t good_panels = gemm_max(g->min_panels, FEW_PANELS);
+    while (n_tasks(g) < n_threads * FEW_TASKS_PER_THREAD &&
+           shrink(g, FEW_TILES * GEMM_ROWS, good_panels))
+        ;
+    while (n_tasks(g) < n_threads && shrink(g, GEMM_ROWS, g->min_panels))
+        ;
 }
 
 /* Part i of n of `total`, cut at multiples of `step`: its start (i = n: the end). */

@@ -20,20 +20,13 @@ enum { TILE_MAX_COLS = 8 };
 /* Few rows read b from memory, once: ask for it this many steps before. */
 enum { PREFETCH_STEPS = 16, PREFETCH_ROWS = 4 };
 
-/* May name an address past the array: only asked for, never read. */
-V16_FN void prefetch(const void *b, int64_t at, enum dtype dtype)
-{
-    const uintptr_t bytes = (uintptr_t)at * (dtype == DTYPE_F32 ? 4 : 2);
-    __builtin_prefetch((const void *)((uintptr_t)b + bytes));
-}
-
 /* Vectors vec .. vec + cols - 1 of b into c. rows .. layout are compile-time constants.
  */
 V16_FN void tile(const struct gemm_tile *t, float *c, int64_t ld_c, int64_t vec,
                  int rows, int cols, enum dtype dtype, enum gemm_a layout)
 {
     const int a_row = layout == GEMM_A_ROWS ? GEMM_LDA : 1;
-    const int a_step = layout == GEMM_A_ROWS ? 1 : GEMM_LANES;
+    const int a_step = layout == GEMM_A_ROWS ? 1 : GEMM_ROWS;
     const float *a = t->a;
     uintptr_t ahead = t->ahead;
     v16 acc[GEMM_ROWS][TILE_MAX_COLS];
@@ -64,7 +57,8 @@ V16_FN void tile(const struct gemm_tile *t, float *c, int64_t ld_c, int64_t vec,
             const int64_t at = b_off[j] + s * WEIGHT_PANEL;
             w[j] = v16_load_as(t->b, dtype, at);
             if (rows <= PREFETCH_ROWS)
-                prefetch(t->b, at + PREFETCH_STEPS * WEIGHT_PANEL, dtype);
+                __builtin_prefetch((const void *)gemm_address(
+                    t->b, at + PREFETCH_STEPS * WEIGHT_PANEL, dtype));
         }
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {

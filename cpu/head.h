@@ -23,7 +23,9 @@ V16_FN v16 head_z(const float *logits, v16 inv_temp, int n)
     return v16_keep(v16_mul(v16_load_n(logits, n), inv_temp), n, -INFINITY);
 }
 
-/* A logit of -inf must add 0 where it is multiplied by its probability of 0. */
-V16_FN v16 head_finite(v16 z) { return v16_max(v16_set1(-FLT_MAX), z); }
+/* Where a logit is multiplied by its probability: below -105 that is 0, and the product
+ * must be too, also from -inf. NaN stays. */
+static const float head_lowest = -200.0f;
+V16_FN v16 head_finite(v16 t) { return v16_max(v16_set1(head_lowest), t); }
 
 #endif

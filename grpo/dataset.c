@@ -10,7 +10,7 @@
 #include "grpo/prompt.h"
 
 struct dataset {
-    struct problem_set set;
+    struct problems set;
     int64_t n;      /* problems kept */
     int64_t *index; /* (n) into set */
     int64_t *off;   /* (n + 1) into ids */
@@ -18,33 +18,20 @@ struct dataset {
     int64_t n_filtered, longest;
 };
 
-/* Tokenises problem i; false in *is_kept when its prompt is too long and is to be left
- * out. */
-static int add_prompt(struct dataset *d, int64_t i, const struct prompt_template *tpl,
-                      const struct tokenizer *t, const struct config *c,
-                      struct buf *text)
+static int add_prompt(struct dataset *d, int64_t i, const struct prompt_args *args)
 {
-    const struct problem *const p = &d->set.items[i];
+    const struct problem p = problems_at(&d->set, i);
     const int64_t before = d->ids.n;
-    buf_reset(text);
-    prompt_render(tpl, p->question, p->question_len, text);
-    TRY(tokenizer_encode(t, text->data, text->len, c->prompt.has_bos, &d->ids));
-    const int64_t n = d->ids.n - before;
-    if (n < 1)
-        return ERR(ERR_INPUT, "problem %lld gives an empty prompt", (long long)i + 1);
-    if (n > c->data.max_prompt) {
-        if (c->data.overlong == OVERLONG_ERROR)
-            return ERR(
-                ERR_INPUT,
-                "problem %lld has a prompt of %lld tokens, data.max_prompt is %lld; "
-                "raise it, or leave such problems out with data.overlong=filter "
-                "(\"%.60s...\")",
-                (long long)i + 1, (long long)n, (long long)c->data.max_prompt,
-                p->question);
-        d->ids.n = before;
+    bool is_kept = false;
+    const int status = prompt_encode(args, p.question, p.question_len, &d->ids,
+                                     &is_kept);
+    if (status != STATUS_OK)
+        return status_prefix(status, "problem %s", p.id);
+    if (!is_kept) {
         d->n_filtered++;
         return STATUS_OK;
     }
+    const int64_t n = d->ids.n - before;
     d->longest = n > d->longest ? n : d->longest;
     d->index[d->n++] = i;
     d->off[d->n] = d->ids.n;
@@ -55,31 +42,32 @@ int dataset_load(struct dataset **out, const char *path, int64_t limit,
                  const struct tokenizer *t, const struct config *c)
 {
     const struct problems_args args = {
-        .limit = limit, .has_gold = true, .is_lenient = c->data.is_lenient};
+        .need = PROBLEMS_GOLD, .limit = limit, .is_lenient = c->data.is_lenient};
+    struct prompt_args pa = {.tokenizer = t,
+                             .add_special = c->prompt.has_bos,
+                             .max_tokens = c->data.max_prompt,
+                             .is_filter = c->data.overlong == OVERLONG_FILTER};
     struct dataset *const d = mem_alloc(sizeof(*d));
-    struct buf text = {0};
-    struct prompt_template tpl;
     int status = STATUS_OK;
-    TRY_OUT(prompt_template_find(&tpl, c->prompt.preset, c->prompt.prefix,
+    TRY_OUT(prompt_template_find(&pa.tpl, c->prompt.preset, c->prompt.prefix,
                                  c->prompt.suffix));
     TRY_OUT(problems_load(&d->set, path, &args));
     d->index = mem_alloc((size_t)d->set.n * sizeof(*d->index));
     d->off = mem_alloc((size_t)(d->set.n + 1) * sizeof(*d->off));
-    for (int64_t i = 0; i < d->set.n; i++) {
-        status = add_prompt(d, i, &tpl, t, c, &text);
-        if (status != STATUS_OK) {
-            status = status_prefix(status, "%s", path);
-            goto out;
-        }
-    }
+    for (int64_t i = 0; status == STATUS_OK && i < d->set.n; i++)
+        status = add_prompt(d, i, &pa);
+    if (status != STATUS_OK)
+        TRY_OUT(status_prefix(status, "%s", path));
     if (d->n == 0)
-        TRY_OUT(ERR(ERR_INPUT,
-                    "%s: all %lld prompts are longer than data.max_prompt=%lld", path,
-                    (long long)d->n_filtered, (long long)c->data.max_prompt));
+        TRY_OUT(
+            ERR(ERR_INPUT,
+                "%s: no usable problem (%lld prompts longer than data.max_prompt=%lld, "
+                "%lld golds that are not numbers)",
+                path, (long long)d->n_filtered, (long long)c->data.max_prompt,
+                (long long)d->set.n_skipped));
     d->n_filtered += d->set.n_skipped;
     *out = d;
 out:
-    buf_release(&text);
     if (status != STATUS_OK)
         dataset_free(d);
     return status;
@@ -110,17 +98,17 @@ const int32_t *dataset_prompt(const struct dataset *d, int64_t i, int64_t *n_out
 
 const struct reward_gold *dataset_gold(const struct dataset *d, int64_t i)
 {
-    return d->set.items[d->index[i]].gold;
+    return problems_at(&d->set, d->index[i]).gold;
 }
 
 const char *dataset_question(const struct dataset *d, int64_t i)
 {
-    return d->set.items[d->index[i]].question;
+    return problems_at(&d->set, d->index[i]).question;
 }
 
 const char *dataset_answer(const struct dataset *d, int64_t i)
 {
-    return d->set.items[d->index[i]].answer;
+    return problems_at(&d->set, d->index[i]).answer;
 }
 
 int64_t dataset_order(int64_t n, int64_t i, uint64_t seed, bool is_shuffled)

@@ -43,8 +43,8 @@ static int add_example(struct examples *x, const struct problem *p,
 int examples_load(struct examples *x, const char *path, int64_t limit,
                   const struct tokenizer *t, int32_t eos_id, const struct config *c)
 {
-    const struct problems_args args = {.limit = limit};
-    struct problem_set set = {0};
+    const struct problems_args args = {.need = PROBLEMS_ANSWER, .limit = limit};
+    struct problems set = {0};
     struct prompt_template tpl;
     struct ids all = {0};
     struct buf text = {0};
@@ -56,13 +56,16 @@ int examples_load(struct examples *x, const char *path, int64_t limit,
     x->n_prompt = mem_alloc((size_t)set.n * sizeof(*x->n_prompt));
     int status = STATUS_OK;
     for (int64_t i = 0; status == STATUS_OK && i < set.n; i++) {
-        status = add_example(x, &set.items[i], &tpl, t, eos_id, c, &all, &text);
+        const struct problem p = problems_at(&set, i);
+        status = add_example(x, &p, &tpl, t, eos_id, c, &all, &text);
         if (status != STATUS_OK)
-            status = status_prefix(status, "%s: problem %lld", path, (long long)i + 1);
+            status = status_prefix(status, "%s: problem %s", path, p.id);
     }
     x->ids = all.data;
     buf_release(&text);
     problems_release(&set);
+    if (status == STATUS_OK && x->n == 0)
+        status = ERR(ERR_INPUT, "%s: no question/answer pair", path);
     if (status != STATUS_OK)
         examples_release(x);
     return status;

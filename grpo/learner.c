@@ -353,7 +353,7 @@ static int leaf_gradient(void *user, int64_t leaf, float *dst)
         m->b->zero(m->b, l->grads.tied,
                    (size_t)param_find(&m->table, PARAM_EMBED, -1)->n_elems *
                        sizeof(float));
-    int64_t first = 0, n = 0;
+    int64_t first = 0, end = 0, n = 0; /* a leaf's prompts are adjacent */
     batch_reset(&l->batch);
     for (int64_t i = 0; i < l->mb->n; i++) {
         if (learner_leaf_of(i, l->mb->n, n_leaves) != leaf || !l->is_kept[i])
@@ -361,16 +361,16 @@ static int leaf_gradient(void *user, int64_t leaf, float *dst)
         const struct batch_limits cost = cost_of(l, i);
         const bool is_over = l->batch.n_rows + cost.n_rows > l->c->learner.micro_tokens;
         if (n > 0 && (is_over || !batch_fits(&l->batch, &cost))) {
-            TRY(micro_batch(l, first, i, n, sums));
+            TRY(micro_batch(l, first, end, n, sums));
             batch_reset(&l->batch);
             n = 0;
         }
         if (n == 0)
             first = i;
         n = add_group(l, i, n);
-        TRY(n > 0 ? STATUS_OK : ERR(ERR_INTERNAL, "a group without tokens"));
+        end = i + 1;
     }
-    TRY(micro_batch(l, first, l->mb->n, n, sums));
+    TRY(micro_batch(l, first, end, n, sums));
     model_grads_finish(m, &l->grads);
     return STATUS_OK;
 }

@@ -1,158 +1,280 @@
 /*
- * Strings are kept in chunks that never move, so that items may point into them.
+ * All texts lie in one buffer, each followed by a NUL; an item keeps offsets, so that
+ * the buffer may move while it grows. Offset 0 holds a NUL: the text that is not there.
  */
 #include "grpo/problems.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/io.h"
 #include "core/json.h"
 
-struct chunk {
-    struct chunk *next;
-    size_t used, cap;
-    char data[];
+struct problem_offsets {
+    size_t id, question, answer, gold_text; /* 0: none */
+    size_t question_len, answer_len;
+    struct reward_gold *gold;
 };
 
-static const char *keep(struct problem_set *s, const char *text, size_t len)
+struct field { /* a text borrowed from the parsed line; NULL: none */
+    const char *text, *key;
+    size_t len;
+};
+
+static const char *const question_keys[] = {"question", "problem", "prompt"};
+static const char *const answer_keys[] = {"solution", "answer"};
+static const char *const gold_keys[] = {"gold", "answer", "Answer"};
+static const char *const id_keys[] = {"id", "ID", "unique_id"};
+
+/* The first of `keys` that is there and not null; *out untouched if none. */
+static const json_t *first_of(const json_t *line, const char *const *keys, int64_t n,
+                              const char **key)
 {
-    enum { CHUNK = 1 << 20 };
-    struct chunk *c = s->text;
-    if (c == NULL || c->cap - c->used < len + 1) {
-        const size_t cap = len + 1 > CHUNK ? len + 1 : CHUNK;
-        struct chunk *const fresh = mem_alloc(sizeof(*fresh) + cap);
-        fresh->next = c;
-        fresh->cap = cap;
-        s->text = c = fresh;
+    for (int64_t i = 0; i < n; i++) {
+        const json_t *const v = json_object_get(line, keys[i]);
+        if (v != NULL && !json_is_null(v)) {
+            *key = keys[i];
+            return v;
+        }
     }
-    char *const copy = c->data + c->used;
-    memcpy(copy, text, len);
-    copy[len] = '\0';
-    c->used += len + 1;
-    return copy;
+    return NULL;
 }
 
-void problems_release(struct problem_set *s)
+/* A string as it is; a number (where allowed) as the shortest text that reads back. */
+static int text_of(struct field *out, struct buf *number, const json_t *v,
+                   const char *key, const char *where)
 {
-    for (int64_t i = 0; i < s->n; i++)
-        reward_gold_free(s->items[i].gold);
-    mem_free(s->items);
-    for (struct chunk *c = s->text; c != NULL;) {
-        struct chunk *const next = c->next;
-        mem_free(c);
-        c = next;
+    if (json_is_string(v)) {
+        *out = (struct field){json_string_value(v), key, json_string_length(v)};
+        return STATUS_OK;
     }
-    *s = (struct problem_set){0};
-}
-
-/* The first of `keys` (NULL-ended) that the line has, as text; numbers are written out.
- */
-static int get_text(const json_t *line, const char *const *keys, const char *where,
-                    struct buf *out, bool *found)
-{
-    *found = false;
-    for (; *keys != NULL && !*found; keys++) {
-        const json_t *const v = json_object_get(line, *keys);
-        if (v == NULL)
-            continue;
-        buf_reset(out);
-        if (json_is_string(v))
-            buf_append(out, json_string_value(v), json_string_length(v));
-        else if (json_is_integer(v))
-            buf_printf(out, "%lld", (long long)json_integer_value(v));
-        else if (json_is_real(v))
-            buf_printf(out, "%.15g", json_real_value(v));
-        else
-            return ERR(ERR_INPUT, "%s: key \"%s\" is %s, expected a string", where,
-                       *keys, json_type_name(v));
-        *found = true;
+    if (number == NULL || !json_is_number(v))
+        return ERR(ERR_INPUT, "%s: \"%s\" is of type %s, expected a string%s", where,
+                   key, json_type_name(v), number == NULL ? "" : " or a number");
+    buf_reset(number);
+    if (json_is_integer(v))
+        buf_printf(number, "%lld", (long long)json_integer_value(v));
+    for (int digits = 15; json_is_real(v) && digits <= 17; digits++) {
+        buf_reset(number);
+        buf_printf(number, "%.*g", digits, json_real_value(v));
+        if (strtod(number->data, NULL) == json_real_value(v))
+            break;
     }
+    *out = (struct field){number->data, key, number->len};
     return STATUS_OK;
 }
 
-struct line_text {
-    struct buf question, answer, gold;
-};
-
-static int read_texts(struct line_text *t, const json_t *line, const char *where)
+/* Copies a text into the set's buffer; returns where. */
+static size_t keep(struct problems *p, const char *text, size_t len)
 {
-    static const char *const question[] = {"question", "problem", "prompt", NULL};
-    static const char *const answer[] = {"solution", "answer", NULL};
-    static const char *const gold[] = {"gold", "answer", NULL};
-    bool has_question, has_answer, has_gold;
-    TRY(get_text(line, question, where, &t->question, &has_question));
-    TRY(get_text(line, answer, where, &t->answer, &has_answer));
-    TRY(get_text(line, gold, where, &t->gold, &has_gold));
-    if (!has_question || t->question.len == 0)
-        return ERR(ERR_INPUT, "%s: no \"question\" (or \"problem\", \"prompt\")",
+    const size_t off = p->text.len;
+    buf_append(&p->text, text, len);
+    buf_append(&p->text, "", 1);
+    return off;
+}
+
+static int read_question(struct problem_offsets *item, struct problems *p,
+                         const json_t *line, const char *where)
+{
+    struct field q = {0}, body = {0};
+    const char *key = NULL;
+    const json_t *const v = first_of(line, question_keys, ARRAY_LEN(question_keys),
+                                     &key);
+    if (v != NULL) {
+        TRY(text_of(&q, NULL, v, key, where));
+        item->question = keep(p, q.text, q.len);
+        item->question_len = q.len;
+    } else if (json_object_get(line, "Body") != NULL &&
+               json_object_get(line, "Question") != NULL) {
+        TRY(text_of(&body, NULL, json_object_get(line, "Body"), "Body", where));
+        TRY(text_of(&q, NULL, json_object_get(line, "Question"), "Question", where));
+        item->question = p->text.len;
+        buf_append(&p->text, body.text, body.len);
+        buf_append(&p->text, " ", 1);
+        keep(p, q.text, q.len);
+        item->question_len = body.len + 1 + q.len;
+    } else {
+        return ERR(ERR_INPUT,
+                   "%s: no question: expected the key \"question\", \"problem\" or "
+                   "\"prompt\", or \"Body\" and \"Question\"",
                    where);
-    if (!has_gold || !has_answer)
-        return ERR(ERR_INPUT, "%s: no \"answer\"", where);
+    }
+    if (item->question_len == 0)
+        return ERR(ERR_INPUT, "%s: the question is empty", where);
     return STATUS_OK;
 }
 
-static int add_line(struct problem_set *s, struct line_text *t, const char *where,
-                    const struct problems_args *args)
+static int read_answer(struct problem_offsets *item, struct problems *p,
+                       const json_t *line, bool is_needed, const char *where)
 {
-    struct problem p = {0};
-    if (args->has_gold) {
-        const int status = reward_gold_create(&p.gold, t->gold.data, t->gold.len);
-        if (status == ERR_INPUT && args->is_lenient) {
-            s->n_skipped++;
+    struct field a = {0};
+    const char *key = NULL;
+    const json_t *const v = first_of(line, answer_keys, ARRAY_LEN(answer_keys), &key);
+    if (v != NULL && (json_is_string(v) || is_needed)) {
+        TRY(text_of(&a, NULL, v, key, where));
+        item->answer = keep(p, a.text, a.len);
+        item->answer_len = a.len;
+    } else if (is_needed) {
+        return ERR(ERR_INPUT,
+                   "%s: no answer to learn from: expected the key \"solution\" or "
+                   "\"answer\"",
+                   where);
+    }
+    return STATUS_OK;
+}
+
+/* *is_number false: the gold was read, but is not a number. */
+static int read_gold(struct problem_offsets *item, struct problems *p,
+                     const json_t *line, const char *where, bool *is_number)
+{
+    struct field g = {0};
+    struct buf number = {0};
+    const char *key = NULL;
+    const json_t *const v = first_of(line, gold_keys, ARRAY_LEN(gold_keys), &key);
+    if (v == NULL)
+        return ERR(ERR_INPUT,
+                   "%s: no gold answer: expected the key \"gold\", \"answer\" or "
+                   "\"Answer\"",
+                   where);
+    int status = text_of(&g, &number, v, key, where);
+    if (status == STATUS_OK) {
+        status = reward_gold_create(&item->gold, g.text, g.len);
+        *is_number = status == STATUS_OK;
+        if (!*is_number)
+            status = status_prefix(status, "%s: \"%s\"", where, key);
+        else
+            item->gold_text = keep(p, g.text, g.len);
+    }
+    buf_release(&number);
+    return status;
+}
+
+static int read_id(struct problem_offsets *item, struct problems *p, const json_t *line,
+                   int64_t number, const char *where)
+{
+    struct field id = {0};
+    struct buf text = {0};
+    const char *key = NULL;
+    const json_t *const v = first_of(line, id_keys, ARRAY_LEN(id_keys), &key);
+    int status = STATUS_OK;
+    if (v != NULL) {
+        status = text_of(&id, &text, v, key, where);
+    } else {
+        buf_printf(&text, "%lld", (long long)number);
+        id = (struct field){text.data, "", text.len};
+    }
+    if (status == STATUS_OK)
+        item->id = keep(p, id.text, id.len);
+    buf_release(&text);
+    return status;
+}
+
+static void push(struct problems *p, const struct problem_offsets *item)
+{
+    if (p->n == p->cap) {
+        const int64_t cap = 2 * p->cap + 64;
+        p->items = mem_realloc(p->items, (size_t)p->cap * sizeof(*p->items),
+                               (size_t)cap * sizeof(*p->items));
+        p->cap = cap;
+    }
+    p->items[p->n++] = *item;
+}
+
+static int read_line(struct problems *p, const json_t *line, int64_t number,
+                     const char *where, const struct problems_args *args)
+{
+    const size_t before = p->text.len;
+    const bool needs_answer = args->need == PROBLEMS_ANSWER;
+    struct problem_offsets item = {0};
+    bool is_number = true;
+    if (!json_is_object(line))
+        return ERR(ERR_INPUT, "%s: found %s, expected an object", where,
+                   json_type_name(line));
+    TRY(read_question(&item, p, line, where));
+    TRY(read_answer(&item, p, line, needs_answer, where));
+    TRY(read_id(&item, p, line, number, where));
+    if (!needs_answer) {
+        const int status = read_gold(&item, p, line, where, &is_number);
+        if (!is_number && args->is_lenient) {
+            p->text.len = before;
+            p->n_skipped++;
             return STATUS_OK;
         }
-        if (status != STATUS_OK)
-            return status_prefix(status, "%s: key \"answer\"", where);
+        TRY(status);
     }
-    if (s->n == s->cap) {
-        const int64_t cap = 2 * s->cap + 1024;
-        s->items = mem_realloc(s->items, (size_t)s->cap * sizeof(*s->items),
-                               (size_t)cap * sizeof(*s->items));
-        s->cap = cap;
-    }
-    p.question = keep(s, t->question.data, t->question.len);
-    p.question_len = t->question.len;
-    p.answer = keep(s, t->answer.data == NULL ? "" : t->answer.data, t->answer.len);
-    p.answer_len = t->answer.len;
-    s->items[s->n++] = p;
+    push(p, &item);
     return STATUS_OK;
 }
 
-int problems_load(struct problem_set *s, const char *path,
-                  const struct problems_args *args)
+static bool is_blank(const char *line, size_t len)
 {
-    struct io_lines lines;
-    struct line_text t = {0};
-    const char *text = NULL;
+    for (size_t i = 0; i < len; i++)
+        if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
+            return false;
+    return true;
+}
+
+static int read_all(struct problems *p, struct io_lines *r, const char *path,
+                    const struct problems_args *args)
+{
+    struct buf where = {0};
+    const char *line = NULL;
     size_t len = 0;
     int status = STATUS_OK;
-    *s = (struct problem_set){0};
-    TRY(io_lines_open(&lines, path));
-    while (status == STATUS_OK && (args->limit == 0 || s->n < args->limit) &&
-           io_lines_next(&lines, &text, &len)) {
-        char where[1024];
-        json_t *line = NULL;
-        if (strspn(text, " \t\r") == len)
+    while ((args->limit == 0 || p->n < args->limit) && io_lines_next(r, &line, &len)) {
+        json_t *root = NULL;
+        if (is_blank(line, len))
             continue;
-        snprintf(where, sizeof(where), "%s:%lld", path, (long long)lines.number);
-        status = json_parse(&line, text, len, where);
-        if (status == STATUS_OK && !json_is_object(line))
-            status = ERR(ERR_INPUT, "%s: %s, expected an object", where,
-                         json_type_name(line));
-        if (status == STATUS_OK)
-            status = read_texts(&t, line, where);
-        if (status == STATUS_OK)
-            status = add_line(s, &t, where, args);
-        json_decref(line);
+        buf_reset(&where);
+        buf_printf(&where, "%s:%lld", path, (long long)r->number);
+        TRY_OUT(json_parse(&root, line, len, where.data));
+        status = read_line(p, root, r->number, where.data, args);
+        json_decref(root);
+        if (status != STATUS_OK)
+            goto out;
     }
-    io_lines_close(&lines);
-    buf_release(&t.question);
-    buf_release(&t.answer);
-    buf_release(&t.gold);
-    if (status == STATUS_OK && s->n == 0)
-        status = ERR(ERR_INPUT, "%s: no problem in it (%lld lines left out)", path,
-                     (long long)s->n_skipped);
-    if (status != STATUS_OK)
-        problems_release(s);
+out:
+    buf_release(&where);
     return status;
+}
+
+int problems_load(struct problems *out, const char *path,
+                  const struct problems_args *args)
+{
+    struct problems p = {0};
+    struct io_lines r;
+    TRY(io_lines_open(&r, path));
+    buf_append(&p.text, "", 1);
+    const int status = read_all(&p, &r, path, args);
+    io_lines_close(&r);
+    if (status != STATUS_OK)
+        problems_release(&p);
+    else
+        *out = p;
+    return status;
+}
+
+void problems_release(struct problems *p)
+{
+    for (int64_t i = 0; p != NULL && i < p->n; i++)
+        reward_gold_free(p->items[i].gold);
+    if (p == NULL)
+        return;
+    mem_free(p->items);
+    buf_release(&p->text);
+    *p = (struct problems){0};
+}
+
+struct problem problems_at(const struct problems *p, int64_t i)
+{
+    CHECK(i >= 0 && i < p->n, "problem %lld of %lld", (long long)i, (long long)p->n);
+    const struct problem_offsets *const o = &p->items[i];
+    const char *const text = p->text.data;
+    return (struct problem){.id = text + o->id,
+                            .question = text + o->question,
+                            .answer = o->answer == 0 ? NULL : text + o->answer,
+                            .question_len = o->question_len,
+                            .answer_len = o->answer_len,
+                            .gold_text = o->gold == NULL ? NULL : text + o->gold_text,
+                            .gold = o->gold};
 }

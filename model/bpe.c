@@ -1,154 +1,292 @@
 /*
- * Byte-pair merging of one piece, in Hugging Face's order: a min-heap of (rank,
- * position); a popped entry is stale when its left symbol is gone or the pair there now
- * would give another token (its rank is not compared).
+ * The byte alphabet, the vocabulary's hash, and byte pair merging in Hugging Face's
+ * order: a heap of candidate pairs by (rank, place). A popped candidate counts when the
+ * pair that now starts at its place still merges to the same id; its rank is not looked
+ * at again. This matters where two pairs give one token.
  */
+#include <string.h>
+#include <xxhash.h>
+
 #include "model/tokenizer_private.h"
 
-#include <string.h>
-
-struct bpe_symbol {
-    int32_t id;         /* -1: merged into its left neighbour */
-    int32_t prev, next; /* -1: none */
-};
-
-struct bpe_entry {
-    int32_t rank, pos, id;
-};
-
-static uint64_t hash_pair(uint64_t pair)
+/* GPT-2's alphabet: bytes that print stand for themselves, the other 68, in order, for
+ * U+0100 onwards. */
+static bool is_own_char(int byte)
 {
-    pair ^= pair >> 32;
-    pair *= 0x9E3779B97F4A7C15u;
-    return pair ^ pair >> 29;
+    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
+           byte >= 0xAE;
 }
 
-const struct merge *bpe_find_merge(const struct tokenizer *t, int32_t left,
-                                   int32_t right)
+int32_t byte_to_char(unsigned char byte)
 {
-    const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    uint64_t i = hash_pair(pair) & t->merge_mask;
-    for (; t->merges[i].pair != UINT64_MAX; i = (i + 1) & t->merge_mask)
-        if (t->merges[i].pair == pair)
-            return &t->merges[i];
-    return NULL;
+    if (is_own_char(byte))
+        return byte;
+    if (byte <= ' ')
+        return 0x100 + byte;
+    return byte < 0xAD ? 0x121 + byte - 0x7F : 0x143;
 }
 
-static bool is_before(const struct bpe_entry *a, const struct bpe_entry *b)
+int byte_from_char(int32_t cp)
 {
-    return a->rank != b->rank ? a->rank < b->rank : a->pos < b->pos;
+    if (cp < 0x100)
+        return cp >= 0 && is_own_char((int)cp) ? (int)cp : -1;
+    if (cp <= 0x120)
+        return cp - 0x100;
+    return cp > 0x143 ? -1 : cp == 0x143 ? 0xAD : cp - 0x121 + 0x7F;
 }
 
-static void heap_push(struct bpe_scratch *s, int64_t *n, struct bpe_entry e)
+static int64_t slot_of(const struct vocab *v, const char *text, size_t len)
 {
-    if (*n == s->heap_cap) {
-        const int64_t cap = 2 * s->heap_cap + 64;
-        s->heap = mem_realloc(s->heap, (size_t)s->heap_cap * sizeof(*s->heap),
-                              (size_t)cap * sizeof(*s->heap));
-        s->heap_cap = cap;
+    uint64_t h = XXH3_64bits(text, len);
+    for (;; h++) {
+        const int64_t slot = (int64_t)(h & (uint64_t)(v->n_slots - 1));
+        if (v->slots[slot] == TOKEN_NONE)
+            return slot;
+        const struct piece *const p = &v->pieces[v->slots[slot]];
+        if (p->text_len == len && memcmp(v->pool.data + p->text_off, text, len) == 0)
+            return slot;
     }
-    int64_t i = (*n)++;
-    for (; i > 0 && is_before(&e, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+}
+
+static void grow_slots(struct vocab *v)
+{
+    mem_free(v->slots);
+    v->n_slots = v->n_slots == 0 ? 1024 : 2 * v->n_slots;
+    v->slots = mem_alloc((size_t)v->n_slots * sizeof(*v->slots));
+    for (int64_t i = 0; i < v->n_slots; i++)
+        v->slots[i] = TOKEN_NONE;
+    for (int64_t id = 0; id < v->n; id++) {
+        const struct piece *const p = &v->pieces[id];
+        if (p->is_used)
+            v->slots[slot_of(v, v->pool.data + p->text_off, p->text_len)] = (int32_t)id;
+    }
+}
+
+/* The bytes that a text stands for: mapped back when every character is of the byte
+ * alphabet, else the text as it is. */
+static void put_bytes(struct vocab *v, struct piece *p)
+{
+    const size_t start = v->pool.len;
+    bool is_mapped = true;
+    for (size_t i = 0; i < p->text_len && is_mapped;) {
+        const char *const s = v->pool.data + p->text_off + i;
+        const int byte = byte_from_char(utf8_get(s));
+        const char c = (char)byte;
+        is_mapped = byte >= 0;
+        i += utf8_width((unsigned char)*s);
+        if (is_mapped)
+            buf_append(&v->pool, &c, 1);
+    }
+    if (!is_mapped)
+        v->pool.len = start;
+    p->bytes_off = is_mapped ? start : p->text_off;
+    p->n_bytes = is_mapped ? (uint32_t)(v->pool.len - start) : p->text_len;
+}
+
+int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id)
+{
+    if (id < 0 || id >= MAX_TOKENS)
+        return ERR(ERR_INPUT, "token \"%.*s\" has id %d, expected 0..%d",
+                   (int)(len < 80 ? len : 80), text, id, MAX_TOKENS - 1);
+    if (id < v->n && v->pieces[id].is_used)
+        return ERR(ERR_INPUT, "tokens \"%.80s\" and \"%.*s\" share the id %d",
+                   v->pool.data + v->pieces[id].text_off, (int)(len < 80 ? len : 80),
+                   text, id);
+    if (2 * (v->n_texts + 1) > v->n_slots)
+        grow_slots(v);
+    const int64_t slot = slot_of(v, text, len);
+    if (v->slots[slot] != TOKEN_NONE)
+        return ERR(ERR_INPUT, "token \"%.*s\" is listed twice (ids %d and %d)",
+                   (int)(len < 80 ? len : 80), text, v->slots[slot], id);
+    if (id >= v->cap) {
+        const int64_t cap = id < 512 ? 1024 : 2 * (int64_t)id;
+        v->pieces = mem_realloc(v->pieces, (size_t)v->cap * sizeof(*v->pieces),
+                                (size_t)cap * sizeof(*v->pieces));
+        v->cap = cap;
+    }
+    struct piece *const p = &v->pieces[id];
+    *p = (struct piece){
+        .text_off = v->pool.len, .text_len = (uint32_t)len, .is_used = true};
+    buf_append(&v->pool, text, len + 1); /* with its NUL, for messages */
+    put_bytes(v, p);
+    v->slots[slot] = id;
+    v->n_texts++;
+    if (id >= v->n)
+        v->n = (int64_t)id + 1;
+    return STATUS_OK;
+}
+
+int32_t vocab_find(const struct vocab *v, const char *text, size_t len)
+{
+    return v->n_slots == 0 ? TOKEN_NONE : v->slots[slot_of(v, text, len)];
+}
+
+void vocab_release(struct vocab *v)
+{
+    buf_release(&v->pool);
+    mem_free(v->pieces);
+    mem_free(v->slots);
+    *v = (struct vocab){0};
+}
+
+void merges_init(struct merges *m, int64_t n)
+{
+    m->n_slots = 16;
+    while (m->n_slots < 2 * n)
+        m->n_slots *= 2;
+    m->slots = mem_alloc((size_t)m->n_slots * sizeof(*m->slots));
+    for (int64_t i = 0; i < m->n_slots; i++)
+        m->slots[i].key = MERGE_EMPTY;
+}
+
+static struct merge *merge_slot(const struct merges *m, uint64_t key)
+{
+    uint64_t h = (key ^ key >> 29) * 0x9E3779B97F4A7C15u;
+    for (h ^= h >> 32;; h++) {
+        struct merge *const e = &m->slots[h & (uint64_t)(m->n_slots - 1)];
+        if (e->key == key || e->key == MERGE_EMPTY)
+            return e;
+    }
+}
+
+static uint64_t merge_key(int32_t left, int32_t right)
+{
+    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+}
+
+void merges_put(struct merges *m, int32_t left, int32_t right, int32_t rank, int32_t id)
+{
+    const uint64_t key = merge_key(left, right);
+    *merge_slot(m, key) = (struct merge){.key = key, .rank = rank, .id = id};
+}
+
+const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right)
+{
+    const struct merge *const e = merge_slot(m, merge_key(left, right));
+    return e->key == MERGE_EMPTY ? NULL : e;
+}
+
+void merges_release(struct merges *m)
+{
+    mem_free(m->slots);
+    *m = (struct merges){0};
+}
+
+static void heap_push(struct encode_scratch *s, struct heap_entry e)
+{
+    if (s->n_heap == s->n_heap_cap) {
+        const int64_t cap = s->n_heap_cap == 0 ? 256 : 2 * s->n_heap_cap;
+        s->heap = mem_realloc(s->heap, (size_t)s->n_heap_cap * sizeof(*s->heap),
+                              (size_t)cap * sizeof(*s->heap));
+        s->n_heap_cap = cap;
+    }
+    int64_t i = s->n_heap++;
+    while (i > 0 && s->heap[(i - 1) / 2].order > e.order) {
         s->heap[i] = s->heap[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
     s->heap[i] = e;
 }
 
-static struct bpe_entry heap_pop(struct bpe_scratch *s, int64_t *n)
+static struct heap_entry heap_pop(struct encode_scratch *s)
 {
-    const struct bpe_entry top = s->heap[0], last = s->heap[--*n];
+    const struct heap_entry top = s->heap[0];
+    const struct heap_entry e = s->heap[--s->n_heap];
     int64_t i = 0;
     for (;;) {
         int64_t child = 2 * i + 1;
-        if (child >= *n)
+        if (child >= s->n_heap)
             break;
-        child += child + 1 < *n && is_before(&s->heap[child + 1], &s->heap[child]);
-        if (!is_before(&s->heap[child], &last))
+        if (child + 1 < s->n_heap && s->heap[child + 1].order < s->heap[child].order)
+            child++;
+        if (s->heap[child].order >= e.order)
             break;
         s->heap[i] = s->heap[child];
         i = child;
     }
-    s->heap[i] = last;
+    s->heap[i] = e;
     return top;
 }
 
-static void push_pair(const struct tokenizer *t, struct bpe_scratch *s, int64_t *n,
-                      int32_t left)
+/* Offers the pair of the symbols at `left` and `right`, if it is one. */
+static void offer(const struct merges *m, struct encode_scratch *s, int32_t left,
+                  int32_t right)
 {
-    const int32_t right = left < 0 ? -1 : s->symbols[left].next;
-    if (right < 0)
+    if (left < 0 || right < 0)
         return;
-    const struct merge *const m = bpe_find_merge(t, s->symbols[left].id,
-                                                 s->symbols[right].id);
-    if (m != NULL)
-        heap_push(s, n, (struct bpe_entry){m->rank, left, m->id});
+    const struct merge *const e = merges_find(m, s->symbols[left].id,
+                                              s->symbols[right].id);
+    if (e != NULL)
+        heap_push(s, (struct heap_entry){.order = (uint64_t)(uint32_t)e->rank << 32 |
+                                                  (uint32_t)left,
+                                         .id = e->id});
 }
 
-/* The piece's bytes as symbols; bytes without a token vanish. Returns how many. */
-static int32_t start_symbols(const struct tokenizer *t, struct bpe_scratch *s,
-                             const char *bytes, size_t len)
+static void merge_all(const struct merges *m, struct encode_scratch *s)
 {
-    if ((int64_t)len > s->cap) {
-        s->symbols = mem_realloc(s->symbols, (size_t)s->cap * sizeof(*s->symbols),
-                                 len * sizeof(*s->symbols));
-        s->cap = (int64_t)len;
-    }
-    int32_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        const int32_t id = t->byte_id[(unsigned char)bytes[i]];
-        if (id < 0)
+    while (s->n_heap > 0) {
+        const struct heap_entry top = heap_pop(s);
+        const int32_t place = (int32_t)(uint32_t)top.order;
+        struct symbol *const left = &s->symbols[place];
+        if (left->is_dead || left->next < 0)
             continue;
-        s->symbols[n] = (struct bpe_symbol){.id = id, .prev = n - 1, .next = n + 1};
-        n++;
-    }
-    if (n > 0)
-        s->symbols[n - 1].next = -1;
-    return n;
-}
-
-static void merge_all(const struct tokenizer *t, struct bpe_scratch *s,
-                      int32_t n_symbols)
-{
-    int64_t n = 0;
-    for (int32_t i = 0; i + 1 < n_symbols; i++)
-        push_pair(t, s, &n, i);
-    while (n > 0) {
-        const struct bpe_entry e = heap_pop(s, &n);
-        struct bpe_symbol *const left = &s->symbols[e.pos];
-        if (left->id < 0 || left->next < 0)
+        struct symbol *const right = &s->symbols[left->next];
+        const struct merge *const e = merges_find(m, left->id, right->id);
+        if (e == NULL || e->id != top.id)
             continue;
-        struct bpe_symbol *const right = &s->symbols[left->next];
-        const struct merge *const m = bpe_find_merge(t, left->id, right->id);
-        if (m == NULL || m->id != e.id)
-            continue;
-        left->id = m->id;
+        left->id = top.id;
         left->next = right->next;
-        right->id = -1;
+        right->is_dead = true;
         if (left->next >= 0)
-            s->symbols[left->next].prev = e.pos;
-        push_pair(t, s, &n, left->prev);
-        push_pair(t, s, &n, e.pos);
+            s->symbols[left->next].prev = place;
+        offer(m, s, left->prev, place);
+        offer(m, s, place, left->next);
     }
 }
 
-void bpe_encode(const struct tokenizer *t, struct bpe_scratch *s, const char *bytes,
+static int32_t whole_piece(const struct tokenizer *t, struct encode_scratch *s,
+                           const char *text, size_t len)
+{
+    buf_reset(&s->mapped);
+    for (size_t i = 0; i < len; i++) {
+        char utf8[4];
+        const size_t n = utf8_put(utf8, byte_to_char((unsigned char)text[i]));
+        buf_append(&s->mapped, utf8, n);
+    }
+    const int32_t id = vocab_find(&t->vocab, s->mapped.data, s->mapped.len);
+    return id >= 0 && t->vocab.pieces[id].is_model ? id : TOKEN_NONE;
+}
+
+void bpe_encode(const struct tokenizer *t, struct encode_scratch *s, const char *text,
                 size_t len, struct ids *out)
 {
-    if (t->is_merge_ignored) {
-        const int32_t id = token_map_find(&t->by_bytes, t->tokens, bytes, len, true);
-        if (id >= 0) {
+    if (t->has_ignore_merges && len > 0) {
+        const int32_t id = whole_piece(t, s, text, len);
+        if (id != TOKEN_NONE) {
             ids_push(out, id);
             return;
         }
     }
-    const int32_t n = start_symbols(t, s, bytes, len);
-    merge_all(t, s, n);
-    for (int32_t i = n > 0 ? 0 : -1; i >= 0; i = s->symbols[i].next)
+    if ((int64_t)len > s->n_symbols_cap) {
+        const int64_t cap = len < 128 ? 256 : 2 * (int64_t)len;
+        mem_free(s->symbols);
+        s->symbols = mem_alloc((size_t)cap * sizeof(*s->symbols));
+        s->n_symbols_cap = cap;
+    }
+    int32_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        const int32_t id = t->byte_ids[(unsigned char)text[i]];
+        if (id == TOKEN_NONE)
+            continue;
+        s->symbols[n] = (struct symbol){.id = id, .prev = n - 1, .next = n + 1};
+        n++;
+    }
+    if (n == 0)
+        return;
+    s->symbols[n - 1].next = -1;
+    for (int32_t i = 0; i + 1 < n; i++)
+        offer(&t->merges, s, i, i + 1);
+    merge_all(&t->merges, s);
+    for (int32_t i = 0; i >= 0; i = s->symbols[i].next)
         ids_push(out, s->symbols[i].id);
-}
-
-void bpe_release(struct bpe_scratch *s)
-{
-    mem_free(s->symbols);
-    mem_free(s->heap);
-    *s = (struct bpe_scratch){0};
 }

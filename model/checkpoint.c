@@ -93,6 +93,14 @@ static int save_contents(const char *dir, int64_t step, const struct checkpoint 
     return manifest_write(dir);
 }
 
+static int check_tokenizer_dir(const struct checkpoint *what)
+{
+    if (what->tokenizer_dir != NULL && !io_is_dir(what->tokenizer_dir))
+        return ERR(ERR_INPUT, "%s: no such directory to copy the tokenizer from",
+                   what->tokenizer_dir);
+    return STATUS_OK;
+}
+
 static int build_and_publish(const char *run_dir, const char *tmp, int64_t step,
                              const struct checkpoint *what)
 {
@@ -122,6 +130,7 @@ int checkpoint_save(const char *run_dir, int64_t step, const struct checkpoint *
     TRY_OUT(io_mkdirs(dir));
     TRY_OUT(steps_recover(run_dir));
     TRY_OUT(check_space(dir, what));
+    TRY_OUT(check_tokenizer_dir(what));
     status = build_and_publish(run_dir, tmp, step, what);
     if (status != STATUS_OK)
         clean_up(run_dir, status);

@@ -51,11 +51,12 @@ bool st_n_bytes(enum st_dtype dtype, int rank, const int64_t *shape, int64_t *by
 static int parse_dtype(struct st_tensor *t, const json_t *entry, const char *where)
 {
     const char *name = NULL;
-    TRY(json_get_string(entry, "dtype", &name, NULL, where));
+    size_t len = 0;
+    TRY(json_get_string(entry, "dtype", &name, &len, where));
     if (name == NULL)
         return ERR(ERR_INPUT, "%s: no \"dtype\"", where);
     for (int i = 0; i < ARRAY_LEN(dtypes); i++)
-        if (strcmp(name, dtypes[i].name) == 0) {
+        if (strcmp(name, dtypes[i].name) == 0 && strlen(name) == len) {
             t->dtype = (enum st_dtype)i;
             return STATUS_OK;
         }

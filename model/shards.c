@@ -123,6 +123,9 @@ static int list_files(const char **names, int64_t *n_out, const json_t *map,
         if (!json_is_string(value))
             return ERR(ERR_INPUT, "%s: %s is mapped to %s, expected a file name", where,
                        tensor, json_type_name(value));
+        if (strlen(json_string_value(value)) != json_string_length(value))
+            return ERR(ERR_INPUT, "%s: %s is mapped to a name with a NUL in it", where,
+                       tensor);
         TRY(check_file_name(json_string_value(value), tensor, where));
         names[n++] = json_string_value(value);
     }

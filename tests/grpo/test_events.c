@@ -200,7 +200,7 @@ static void test_events(void **state)
     int64_t before = 0;
     for (int64_t step = 0; step < 40; step++) {
         events_put(&e, "train/reward", 0.1 * (double)step);
-        events_put(&e, long_tag, step == 3 ? NAN : 1e300);
+        events_put(&e, long_tag, step == 3 ? (double)NAN : 1e300);
         events_put(&e, "", -0.5);
         assert_int_equal(events_write(&e, step * 1000000007), 0);
         assert_int_equal(events_write(&e, step), 0); /* nothing put: nothing written */
@@ -223,7 +223,8 @@ static void test_events(void **state)
         assert_string_equal(v->tag[0], "train/reward");
         assert_true(v->value[0] == (float)(0.1 * (double)step));
         assert_string_equal(v->tag[1], long_tag);
-        assert_true(step == 3 ? isnan(v->value[1]) : isinf(v->value[1]));
+        assert_int_equal(isnan(v->value[1]) != 0, step == 3);
+        assert_int_equal(isinf(v->value[1]) != 0, step != 3);
         assert_string_equal(v->tag[2], "");
         assert_true(v->value[2] == -0.5f);
         assert_false(v->is_session_start);

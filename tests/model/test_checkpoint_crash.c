@@ -6,11 +6,12 @@
 #include "tests/model/checkpoint_fixture.h"
 
 #include <errno.h>
+#include <omp.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-enum { N_KILL_POINTS = 80, N_RANDOM_KILLS = 30 };
+enum { N_KILL_POINTS = 120, N_RANDOM_KILLS = 40 };
 
 /* In the child: a first version of step 1 exists; save step 2, then step 2 again. */
 static void save_twice(struct fixture *f, int64_t salt)
@@ -135,6 +136,7 @@ static void test_kill_at_random(void **unused)
 
 int main(void)
 {
+    omp_set_num_threads(1); /* a forked child has none of its parent's threads */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kill_at_system_calls),
         cmocka_unit_test(test_kill_at_random),

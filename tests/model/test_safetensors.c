@@ -65,6 +65,7 @@ static const struct header_case cases[] = {
     {"{" T("a", "U8", "1", 2, 1) "}", 2, "do not lie in"},
     {"{" T("a", "F32", "2", 0, 4) "}", 4, "span 4 bytes, shape and dtype need 8"},
     {"{" T("a", "f32", "1", 0, 4) "}", 4, "unknown dtype \"f32\""},
+    {"{" T("a", "F32\\u0000", "1", 0, 4) "}", 4, "unknown dtype"},
     {"{" T("a", "Q4", "1", 0, 4) "}", 4, "unknown dtype \"Q4\""},
     {"{" T("a", "F4", "1", 0, 1) "}", 1, "not whole bytes"},
     {"{" T("a", "U8", "-1", 0, 1) "}", 1, "\"shape\"[0] is not a non-negative integer"},
