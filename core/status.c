@@ -92,8 +92,7 @@ int status_exit(int code)
     return 70; /* a code nobody listed is a fault of ours */
 }
 
-_Noreturn void check_failed(const char *file, int line, const char *cond,
-                            const char *fmt, ...)
+void check_failed(const char *file, int line, const char *cond, const char *fmt, ...)
 {
     char text[MESSAGE_BYTES];
     va_list args;

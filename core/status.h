@@ -71,8 +71,8 @@ static inline int status_known(int stored, int code)
             goto out;                                                                  \
     } while (0)
 
-_Noreturn void check_failed(const char *file, int line, const char *cond,
-                            const char *fmt, ...) PRINTF_LIKE(4, 5);
+void check_failed(const char *file, int line, const char *cond, const char *fmt, ...)
+    __attribute__((noreturn)) PRINTF_LIKE(4, 5);
 #define CHECK(cond, ...)                                                               \
     do {                                                                               \
         if (!(cond))                                                                   \

@@ -28,7 +28,7 @@ static inline float float_of(int32_t u)
 
 /* cond ? a : b by masks: a branch around a float operation, which may trap, would keep
  * the loops from being vectorised. */
-static inline int32_t select(bool cond, int32_t a, int32_t b)
+static inline int32_t choose(bool cond, int32_t a, int32_t b)
 {
     const int32_t mask = -(int32_t)cond;
     return (a & mask) | (b & ~mask);
@@ -54,9 +54,9 @@ static inline int32_t f16_to_bits(uint16_t h)
     const int32_t subnormal = bits_of((float)magnitude * 0x1p-24f);
     const int32_t special = shifted | 0x7F800000;
     const int32_t quiet = special | 0x400000;
-    int32_t r = select(magnitude < 0x0400, subnormal, normal);
-    r = select(magnitude >= 0x7C00, special, r);
-    r = select(magnitude > 0x7C00, quiet, r);
+    int32_t r = choose(magnitude < 0x0400, subnormal, normal);
+    r = choose(magnitude >= 0x7C00, special, r);
+    r = choose(magnitude > 0x7C00, quiet, r);
     return (int32_t)((uint32_t)r | (uint32_t)(h & 0x8000) << 16);
 }
 
@@ -67,12 +67,12 @@ static inline uint16_t f16_from_bits(int32_t s)
     const int32_t normal = (int32_t)(even >> 13) - (112 << 10);
     /* 0.5 has the ulp of F16's subnormals, 2^-24: the addition rounds to it. Larger
      * magnitudes are cut off first, only to keep the unused lanes free of overflow. */
-    const float small = float_of(select(a < 0x38800000, a, 0));
+    const float small = float_of(choose(a < 0x38800000, a, 0));
     const int32_t subnormal = bits_of(small + 0.5f) - 0x3F000000;
     const int32_t quiet = 0x7E00 | ((a >> 13) & 0x3FF);
-    int32_t r = select(a < 0x38800000, subnormal, normal);
-    r = select(a >= 0x477FF000, 0x7C00, r); /* 65520, halfway to 65536, and above */
-    r = select(a > 0x7F800000, quiet, r);
+    int32_t r = choose(a < 0x38800000, subnormal, normal);
+    r = choose(a >= 0x477FF000, 0x7C00, r); /* 65520, halfway to 65536, and above */
+    r = choose(a > 0x7F800000, quiet, r);
     return (uint16_t)(r | (int32_t)((uint32_t)s >> 16 & 0x8000));
 }
 

@@ -11,8 +11,6 @@
 
 #include <omp.h>
 
-enum { BLOCK_VECTORS = KV_BLOCK / V16 };
-
 struct tile {
     const struct attn_lines *lines;
     int64_t first, n;
@@ -30,26 +28,27 @@ static void scale_line(float *o, float by, int64_t head_dim)
     }
 }
 
-/* Scores to probabilities of one line in one block, and its running max, sum, o. */
-static void softmax_line(struct tile *t, int64_t line, const struct attn_range *seen)
+/* Scores to probabilities of one line in one block, and its running max, sum, o. The
+ * vectors from n_vectors on are seen by no line of the tile: they would add 0. */
+static void softmax_line(struct tile *t, int64_t line, const struct attn_range *seen,
+                         int n_vectors)
 {
     float *const s = t->p + line * KV_BLOCK;
     const bool is_full = seen->begin == 0 && seen->end == KV_BLOCK;
-    v16 x[BLOCK_VECTORS];
-#pragma GCC unroll 4
-    for (int v = 0; v < BLOCK_VECTORS; v++) {
-        x[v] = v16_mul(v16_load(s + v * V16), v16_set1(t->scale));
+    v16 top = v16_set1(-INFINITY);
+    for (int v = 0; v < n_vectors; v++) {
+        v16 x = v16_mul(v16_load(s + v * V16), v16_set1(t->scale));
         if (!is_full)
-            x[v] = attn_mask(x[v], v, seen, -INFINITY);
+            x = attn_mask(x, v, seen, -INFINITY);
+        v16_store(s + v * V16, x);
+        top = v16_max(top, x);
     }
-    const float block_max =
-        v16_hmax(v16_max(v16_max(x[0], x[1]), v16_max(x[2], x[3])));
+    const float block_max = v16_hmax(top);
     const float old = t->max[line];
     const float max = old > block_max ? old : block_max;
     v16 sum = v16_zero();
-#pragma GCC unroll 4
-    for (int v = 0; v < BLOCK_VECTORS; v++) {
-        const v16 p = v16_exp(v16_sub(x[v], v16_set1(max)));
+    for (int v = 0; v < n_vectors; v++) {
+        const v16 p = v16_exp(v16_sub(v16_load(s + v * V16), v16_set1(max)));
         v16_store(s + v * V16, p);
         sum = v16_add(sum, p);
     }
@@ -77,6 +76,7 @@ static void tile_block(struct tile *t, const float *keys, int64_t block)
     }
     if (begin >= end)
         return;
+    const int n_vectors = attn_vectors(&seen[end - 1]);
     const struct attn_product scores = {.c = t->p + begin * KV_BLOCK,
                                         .a = t->q + begin * d,
                                         .b = keys,
@@ -85,12 +85,12 @@ static void tile_block(struct tile *t, const float *keys, int64_t block)
                                         .a_step = 1,
                                         .ld_b = KV_BLOCK,
                                         .n_rows = end - begin,
-                                        .n_cols = KV_BLOCK,
+                                        .n_cols = n_vectors * V16,
                                         .n_steps = d,
                                         .from_zero = true};
     CPU_NAME(attn_product_run)(&scores);
     for (int64_t i = begin; i < end; i++)
-        softmax_line(t, i, &seen[i]);
+        softmax_line(t, i, &seen[i], n_vectors);
     CPU_NAME(attn_add_visible)(t->o + begin * d, d, t->p + begin * KV_BLOCK,
                                keys + d * KV_BLOCK, seen + begin, end - begin, d);
 }

@@ -79,6 +79,13 @@ static inline struct attn_range attn_visible(const struct attn_lines *s, int64_t
                                .end = end < KV_BLOCK ? end : KV_BLOCK};
 }
 
+/* Vectors of slots up to the last that is seen: ends do not decrease from line to line,
+ * so the last line's is the tile's. */
+static inline int attn_vectors(const struct attn_range *last)
+{
+    return (int)((last->end + V16 - 1) / V16);
+}
+
 /* floats from the cache's start to a block's keys (head_dim, KV_BLOCK); its values
  * (KV_BLOCK, head_dim) follow */
 static inline int64_t attn_block(const struct attn_lines *s, int64_t block)

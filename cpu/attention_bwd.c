@@ -70,7 +70,7 @@ static float dot(const float *a, const float *b, int64_t n)
 
 /* p and ds hold <q, k_j> and <dy, v_j> on entry. */
 static void score_line(const struct block *b, int64_t line, int64_t i,
-                       const struct attn_range *seen)
+                       const struct attn_range *seen, int n_vectors)
 {
     const struct bwd *const f = b->f;
     const int64_t d = b->lines->head_dim;
@@ -80,8 +80,7 @@ static void score_line(const struct block *b, int64_t line, int64_t i,
     const v16 scale = v16_set1(f->a->scale), lse = v16_set1(f->lse[at]);
     float *const p = b->p + i * KV_BLOCK, *const ds = b->ds + i * KV_BLOCK;
     const bool is_full = seen->begin == 0 && seen->end == KV_BLOCK;
-#pragma GCC unroll 4
-    for (int v = 0; v < KV_BLOCK / V16; v++) {
+    for (int v = 0; v < n_vectors; v++) {
         const v16 s = v16_mul(v16_load(p + v * V16), scale);
         const v16 prob = v16_exp(v16_sub(s, lse));
         const v16 dp = v16_sub(v16_load(ds + v * V16), sum);
@@ -91,9 +90,9 @@ static void score_line(const struct block *b, int64_t line, int64_t i,
     }
 }
 
-/* c (n, KV_BLOCK) = lines (n, d) times b (d, KV_BLOCK) */
+/* c (n, KV_BLOCK), the first n_vectors, = lines (n, d) times b (d, KV_BLOCK) */
 static void line_products(float *c, const float *lines, const float *b, int64_t n,
-                          int64_t d)
+                          int64_t d, int n_vectors)
 {
     const struct attn_product p = {.c = c,
                                    .a = lines,
@@ -103,7 +102,7 @@ static void line_products(float *c, const float *lines, const float *b, int64_t 
                                    .a_step = 1,
                                    .ld_b = KV_BLOCK,
                                    .n_rows = n,
-                                   .n_cols = KV_BLOCK,
+                                   .n_cols = n_vectors * V16,
                                    .n_steps = d,
                                    .from_zero = true};
     CPU_NAME(attn_product_run)(&p);
@@ -154,13 +153,14 @@ static void tile_bwd(const struct block *b, int64_t first, int64_t n)
     attn_pack(b->q, f->q, f->a->ld_q, b->lines, first, n);
     attn_pack(b->dy, f->dy, f->a->n_heads * d, b->lines, first, n);
     attn_pack(b->dq, f->dq, f->a->ld_q, b->lines, first, n);
-    line_products(b->p, b->q, b->keys, n, d);
-    line_products(b->ds, b->dy, b->vt, n, d);
     struct attn_range seen[ATTN_LINES];
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         seen[i] = attn_visible(b->lines, first + i, b->number);
-        score_line(b, first + i, i, &seen[i]);
-    }
+    const int n_vectors = attn_vectors(&seen[n - 1]);
+    line_products(b->p, b->q, b->keys, n, d, n_vectors);
+    line_products(b->ds, b->dy, b->vt, n, d, n_vectors);
+    for (int64_t i = 0; i < n; i++)
+        score_line(b, first + i, i, &seen[i], n_vectors);
     CPU_NAME(attn_add_visible)(b->dq, d, b->ds, b->k, seen, n, d);
     unpack(b, first, n);
     add_slots(b, n, seen[0].begin, seen[n - 1].end);

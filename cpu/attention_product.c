@@ -6,9 +6,9 @@
 #include "cpu/attention.h"
 
 #if defined(__AVX512F__)
-enum { VECTORS = 4 };
+enum { VECTORS = 4, MAX_VECTORS = 4 };
 #else
-enum { VECTORS = 1 };
+enum { VECTORS = 1, MAX_VECTORS = 4 }; /* the wider stripes are never taken */
 #endif
 
 /* n_rows and n_vectors are constants where this is called: acc stays in registers. The
@@ -16,7 +16,7 @@ enum { VECTORS = 1 };
 V16_FN void tile(const struct attn_product *p, int64_t row, int64_t col, int n_rows,
                  int n_vectors, int last)
 {
-    v16 acc[ATTN_ROWS][VECTORS];
+    v16 acc[ATTN_ROWS][MAX_VECTORS];
     float *const c = p->c + row * p->ld_c + col;
     const float *const a = p->a + row * p->a_row;
     const float *const b = p->b + col;
@@ -29,7 +29,7 @@ V16_FN void tile(const struct attn_product *p, int64_t row, int64_t col, int n_r
                             ? v16_load_n(c + r * p->ld_c + v * V16, last)
                             : v16_load(c + r * p->ld_c + v * V16);
     for (int64_t s = 0; s < p->n_steps; s++) {
-        v16 x[VECTORS];
+        v16 x[MAX_VECTORS];
 #pragma GCC unroll 4
         for (int v = 0; v < n_vectors; v++)
             x[v] = v == n_vectors - 1 && last < V16
@@ -78,17 +78,28 @@ V16_FN void stripe(const struct attn_product *p, int64_t col, int n_vectors, int
     }
 }
 
-static void wide_stripe(const struct attn_product *p, int64_t col)
+/* One function each, so that the tiles are compiled once */
+static void stripe_4(const struct attn_product *p, int64_t col)
 {
-    stripe(p, col, VECTORS, V16);
+    stripe(p, col, 4, V16);
 }
 
-static void vector_stripe(const struct attn_product *p, int64_t col)
+static void stripe_3(const struct attn_product *p, int64_t col)
+{
+    stripe(p, col, 3, V16);
+}
+
+static void stripe_2(const struct attn_product *p, int64_t col)
+{
+    stripe(p, col, 2, V16);
+}
+
+static void stripe_1(const struct attn_product *p, int64_t col)
 {
     stripe(p, col, 1, V16);
 }
 
-static void tail_stripe(const struct attn_product *p, int64_t col, int last)
+static void stripe_part(const struct attn_product *p, int64_t col, int last)
 {
     stripe(p, col, 1, last);
 }
@@ -96,12 +107,21 @@ static void tail_stripe(const struct attn_product *p, int64_t col, int last)
 void CPU_NAME(attn_product_run)(const struct attn_product *p)
 {
     int64_t col = 0;
-    for (; col + VECTORS * V16 <= p->n_cols; col += VECTORS * V16)
-        wide_stripe(p, col);
-    for (; col + V16 <= p->n_cols; col += V16)
-        vector_stripe(p, col);
+    for (int64_t left = p->n_cols / V16; left > 0;) {
+        const int64_t n = left < VECTORS ? left : VECTORS;
+        if (n == 4)
+            stripe_4(p, col);
+        else if (n == 3)
+            stripe_3(p, col);
+        else if (n == 2)
+            stripe_2(p, col);
+        else
+            stripe_1(p, col);
+        col += n * V16;
+        left -= n;
+    }
     if (col < p->n_cols)
-        tail_stripe(p, col, (int)(p->n_cols - col));
+        stripe_part(p, col, (int)(p->n_cols - col));
 }
 
 /*

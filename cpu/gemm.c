@@ -33,7 +33,7 @@ struct scratch {
     float b[MAX_GROUP * PANEL_BLOCK];
 };
 
-/* b of one block of steps: `n` panels from panel0 */
+/* A block of b: panels by steps of the reduced index */
 struct block {
     int64_t mat, panel0, n_panels, step0, n_steps;
 };
@@ -195,8 +195,11 @@ static void worker(const struct product *p, const struct gemm_grid *grid, int64_
                                                 sizeof(*scratch));
     struct gemm_cursor c = {0};
     struct gemm_task task;
-    while (CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(next), &task))
+    while (CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(next), &task)) {
+        CHECK(task.n_rows <= DX_ROWS, "a task of %lld rows does not fit the scratch",
+              (long long)task.n_rows);
         product_task(p, &task, scratch);
+    }
 }
 
 static void run(struct backend *b, const struct product *p, const int32_t *off,

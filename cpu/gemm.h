@@ -112,20 +112,6 @@ static inline uintptr_t gemm_address(const void *b, int64_t at, enum dtype dtype
     return (uintptr_t)b + (uintptr_t)(at * gemm_elem_bytes(dtype));
 }
 
-/*
- * Part `part` of `n_parts` of a block of rows (stride ld) that is to be copied later:
- * asked for between tiles, a few lines each, it costs nothing; copied without, it was a
- * fifth of dw's time.
- */
-static inline void gemm_prefetch_part(const float *base, int64_t ld, int64_t n_rows,
-                                      int64_t n_cols, int64_t part, int64_t n_parts)
-{
-    const int64_t r1 = n_rows * (part + 1) / n_parts;
-    for (int64_t r = n_rows * part / n_parts; r < r1; r++)
-        for (int64_t i = 0; i < n_cols; i += GEMM_LINE / (int64_t)sizeof(float))
-            __builtin_prefetch(base + r * ld + i, 0, 2);
-}
-
 static inline int64_t gemm_panels(int64_t n) { return gemm_ceil_div(n, WEIGHT_PANEL); }
 
 #endif

@@ -5,8 +5,9 @@
  * of the batch: dw[i, 0..31] += x[r, i] dy[r, 0..31], r ascending, continuing from
  * memory. A task holds some panels and some inputs of one matrix and takes the rows in
  * blocks of GEMM_STEPS; both factors are copied so that a step's values are adjacent:
- * dy into panels (steps, 32), x into tiles (steps, 16). Its part of dw stays in the
- * level-2 cache from block to block.
+ * dy into panels (steps, 32), x into tiles (steps, GEMM_ROWS). Copies cost level-2
+ * bandwidth in proportion to 1 / inputs + 1 / outputs of a task, so tasks are large:
+ * up to 512 outputs by 384 inputs.
  */
 #include "cpu/gemm.h"
 
@@ -74,76 +75,39 @@ static void copy_block(struct scratch *s, const struct product *p,
     }
 }
 
-/* Some rows of a task: what is copied at once. */
-struct block {
-    const struct gemm_task *task;
-    int64_t row0, n_rows;
-};
-
-static struct block block_at(const struct gemm_task *task, int64_t offset)
+/* n_rows of the batch from row0, for all panels and inputs of the task */
+static void dw_block(const struct product *p, const struct gemm_task *task,
+                     int64_t row0, int64_t n_rows, struct scratch *s)
 {
-    return (struct block){task, task->row0 + offset,
-                          gemm_min(GEMM_STEPS, task->n_rows - offset)};
-}
-
-static void prefetch_part(const struct product *p, const struct block *next,
-                          int64_t part, int64_t n_parts)
-{
-    const struct gemm_task *const t = next->task;
-    if (t == NULL)
-        return;
-    const int64_t j = t->panel0 * WEIGHT_PANEL;
-    const int64_t n_j = gemm_min(t->n_panels * WEIGHT_PANEL, p->n - j);
-    gemm_prefetch_part(p->dy + next->row0 * p->n + j, p->n, next->n_rows, n_j, part,
-                       n_parts);
-    gemm_prefetch_part(p->x + next->row0 * p->k + t->input0, p->k, next->n_rows,
-                       t->n_inputs, part, n_parts);
-}
-
-static void dw_block(const struct product *p, const struct block *now,
-                     const struct block *next, struct scratch *s)
-{
-    const struct gemm_task *const task = now->task;
     const int64_t mat_panel = task->mat * gemm_panels(p->n) + task->panel0;
-    const int64_t n_tiles = gemm_ceil_div(task->n_inputs, GEMM_ROWS);
-    copy_block(s, p, task, now->row0, now->n_rows);
+    copy_block(s, p, task, row0, n_rows);
     for (int64_t i = 0; i < task->n_panels; i++) {
-        struct gemm_tile t = {.b = s->dy[i], .dtype = DTYPE_F32};
-        t.n_steps = now->n_rows;
+        struct gemm_tile t = {.b = s->dy[i], .dtype = DTYPE_F32, .n_steps = n_rows};
         t.ld_c = WEIGHT_PANEL;
         t.n_cols = gemm_min(WEIGHT_PANEL, p->n - (task->panel0 + i) * WEIGHT_PANEL);
         t.a_layout = GEMM_A_STEPS;
-        for (int64_t j = 0; j < n_tiles; j++) {
-            const int64_t input = task->input0 + j * GEMM_ROWS;
-            t.n_rows = gemm_min(GEMM_ROWS, task->n_inputs - j * GEMM_ROWS);
-            t.a = s->x[j];
-            t.ahead = (uintptr_t)t.a;
-            t.c = p->dw + ((mat_panel + i) * p->k + input) * WEIGHT_PANEL;
-            prefetch_part(p, next, i * n_tiles + j, task->n_panels * n_tiles);
+        for (int64_t j = 0; j < task->n_inputs; j += GEMM_ROWS) {
+            t.n_rows = gemm_min(GEMM_ROWS, task->n_inputs - j);
+            t.a = s->x[j / GEMM_ROWS];
+            t.ahead = (uintptr_t)t.a; /* nothing to ask for */
+            t.c = p->dw + ((mat_panel + i) * p->k + task->input0 + j) * WEIGHT_PANEL;
             CPU_NAME(gemm_tile_run)(&t);
         }
     }
 }
 
-static void worker(const struct product *p, const struct gemm_grid *grid,
-                   int64_t *counter, struct backend *b)
+static void worker(const struct product *p, const struct gemm_grid *grid, int64_t *next,
+                   struct backend *b)
 {
     struct scratch *const s = cpu_scratch(b, omp_get_thread_num(), sizeof(*s));
     struct gemm_cursor c = {0};
-    struct gemm_task task, next;
-    bool has_task = CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(counter), &task);
-    while (has_task) {
-        has_task = CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(counter), &next);
-        for (int64_t r = 0; r < task.n_rows; r += GEMM_STEPS) {
-            const struct block now = block_at(&task, r);
-            struct block after = {0};
-            if (r + GEMM_STEPS < task.n_rows)
-                after = block_at(&task, r + GEMM_STEPS);
-            else if (has_task)
-                after = block_at(&next, 0);
-            dw_block(p, &now, &after, s);
-        }
-        task = next;
+    struct gemm_task task;
+    while (CPU_NAME(gemm_grid_seek)(grid, &c, gemm_grid_take(next), &task)) {
+        CHECK(task.n_panels <= DW_PANELS && task.n_inputs <= DW_INPUTS,
+              "a task of %lld panels and %lld inputs does not fit the scratch",
+              (long long)task.n_panels, (long long)task.n_inputs);
+        for (int64_t r = 0; r < task.n_rows; r += GEMM_STEPS)
+            dw_block(p, &task, task.row0 + r, gemm_min(GEMM_STEPS, task.n_rows - r), s);
     }
 }
 

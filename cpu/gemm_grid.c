@@ -68,8 +68,10 @@ void CPU_NAME(gemm_grid_fit)(struct gemm_grid *g, int n_threads)
     while (n_tasks(g) < n_threads * FEW_TASKS_PER_THREAD &&
            shrink(g, FEW_TILES * GEMM_ROWS, good_panels))
         ;
-    while (n_tasks(g) < n_threads && shrink(g, GEMM_ROWS, g->min_panels))
-        ;
+    while (n_tasks(g) < n_threads && (g->max_cut > GEMM_ROWS || g->good_panels > 1)) {
+        g->min_panels = gemm_max(1, gemm_min(g->min_panels, g->good_panels / 2));
+        shrink(g, GEMM_ROWS, g->min_panels);
+    }
 }
 
 /* Part i of n of `total`, cut at multiples of `step`: its start (i = n: the end). */

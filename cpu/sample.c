@@ -18,6 +18,9 @@
 #include "core/rng.h"
 
 enum { CHUNK = 512, RADIX_BITS = 11, RADIX = 1 << RADIX_BITS };
+/* Neighbours often fall into one bucket: four sums each, so that an addition need not
+ * wait for the one before. */
+enum { WAYS = 4 };
 
 struct cut {
     uint32_t key;   /* of the smallest kept logit */
@@ -53,6 +56,37 @@ static float float_of(uint32_t key)
     return x;
 }
 
+/* 1 in the lanes where low < z <= high, else 0 */
+static v16 is_between(v16 z, float low, float high)
+{
+    const v16 one = v16_set1(1.0f), zero = v16_zero();
+    const v16 above = v16_select_gt(z, v16_set1(low), one, zero);
+    return v16_select_gt(z, v16_set1(high), zero, above);
+}
+
+/* The largest float below z */
+static float below(float z) { return nextafterf(z, -INFINITY); }
+
+/* Drops what lies below the cut, and its equals after the first n_ties. */
+static void apply_cut(const struct cut *cut, const float *z, float *e, int64_t n,
+                      int64_t *n_ties)
+{
+    const float smallest = float_of(cut->key), low = below(smallest);
+    v16 equal = v16_zero();
+    for (int64_t i = 0; i < n; i += V16) {
+        const v16 a = v16_load(z + i);
+        equal = v16_add(equal, is_between(a, low, smallest));
+        v16_store(e + i, v16_select_gt(a, v16_set1(low), v16_load(e + i), v16_zero()));
+    }
+    const int64_t n_equal = (int64_t)v16_sum(equal);
+    const bool is_over = *n_ties + n_equal > cut->n_ties;
+    for (int64_t i = 0; is_over && i < n; i++)
+        if (z[i] == smallest && (*n_ties)++ >= cut->n_ties)
+            e[i] = 0;
+    if (!is_over)
+        *n_ties += n_equal;
+}
+
 /* z and e = exp(z - max) of the chunk at `first`, e = 0 for ids that the cut drops.
  * *n_ties counts the cut's equals met so far. Returns the chunk's length. */
 static int64_t read_chunk(const struct row *row, float *z, float *e, int64_t first,
@@ -65,15 +99,8 @@ static int64_t read_chunk(const struct row *row, float *z, float *e, int64_t fir
         v16_store(z + i, a);
         v16_store(e + i, v16_exp(v16_sub(a, max)));
     }
-    if (!is_cut(row))
-        return n;
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t key = key_of(z[i]);
-        const bool is_kept = key > row->cut.key ||
-                             (key == row->cut.key && *n_ties < row->cut.n_ties);
-        *n_ties += key == row->cut.key;
-        e[i] = is_kept ? e[i] : 0.0f;
-    }
+    if (is_cut(row))
+        apply_cut(&row->cut, z, e, n, n_ties);
     return n;
 }
 
@@ -99,23 +126,45 @@ static double kept_mass(const struct row *row)
     return mass;
 }
 
-/* Sums of weights (1, or e of the kept) by the bits of the key above `shift` - those
- * that `prefix` and `mask` do not fix. */
+/* The keys from `prefix` to `prefix` with all lower bits set */
+struct key_range {
+    uint32_t prefix, mask; /* mask: the bits that prefix fixes */
+};
+
+static bool has_in_range(const float *z, int64_t n, const struct key_range *range)
+{
+    const float low = below(float_of(range->prefix));
+    const float high = float_of(range->prefix | ~range->mask);
+    v16 count = v16_zero();
+    for (int64_t i = 0; i < n; i += V16)
+        count = v16_add(count, is_between(v16_load(z + i), low, high));
+    return v16_sum(count) > 0;
+}
+
+/* Sums of weights (1, or e of the kept) by the bits from `shift` up that the range
+ * leaves open */
 static void fill_histogram(double *sum, const struct row *row, bool by_mass,
-                           uint32_t prefix, uint32_t mask, int shift)
+                           const struct key_range *range, int shift)
 {
     float z[CHUNK], e[CHUNK];
+    double ways[RADIX][WAYS];
+    const uint32_t prefix = range->prefix, mask = range->mask;
+    const uint32_t index_mask = (RADIX - 1) & ~(mask >> shift);
     int64_t n_ties = 0;
-    memset(sum, 0, RADIX * sizeof(*sum));
+    memset(ways, 0, sizeof(ways));
     for (int64_t first = 0; first < row->v; first += CHUNK) {
         const int64_t n = read_chunk(row, z, e, first, &n_ties);
+        if (mask != 0 && !has_in_range(z, n, range))
+            continue;
         for (int64_t i = 0; i < n; i++) {
             const uint32_t key = key_of(z[i]);
             if ((key & mask) == prefix)
-                sum[key >> shift & (RADIX - 1) & ~(mask >> shift)] +=
+                ways[key >> shift & index_mask][i % WAYS] +=
                     by_mass ? (double)e[i] : 1.0;
         }
     }
+    for (int64_t i = 0; i < RADIX; i++)
+        sum[i] = (ways[i][0] + ways[i][1]) + (ways[i][2] + ways[i][3]);
 }
 
 /* The cut that keeps the largest logits until their weights reach `want`. */
@@ -123,10 +172,9 @@ static struct cut find_cut(const struct row *row, bool by_mass, double want)
 {
     static const int shifts[] = {21, 10, 0};
     double sum[RADIX];
-    uint32_t prefix = 0, mask = 0;
+    struct key_range range = {0};
     for (int level = 0; level < 3; level++) {
-        const int shift = shifts[level];
-        fill_histogram(sum, row, by_mass, prefix, mask, shift);
+        fill_histogram(sum, row, by_mass, &range, shifts[level]);
         int found = -1;
         for (int i = RADIX - 1; i >= 0; i--) {
             if (!(sum[i] > 0))
@@ -140,12 +188,13 @@ static struct cut find_cut(const struct row *row, bool by_mass, double want)
             return keep_all;
         if (sum[found] < want) /* out of reach by rounding: the last bucket, whole */
             want = sum[found];
-        prefix |= (uint32_t)found << shift;
-        mask = ~UINT32_C(0) << shift;
+        range.prefix |= (uint32_t)found << shifts[level];
+        range.mask = ~UINT32_C(0) << shifts[level];
     }
-    const float e = by_mass ? vm_exp(float_of(prefix) - row->stats.max) : 1.0f;
+    const float e =
+        by_mass ? vm_exp(float_of(range.prefix) - row->stats.max) : 1.0f;
     const double n_ties = ceil(want / (double)e);
-    return (struct cut){.key = prefix,
+    return (struct cut){.key = range.prefix,
                         .n_ties = n_ties < 1 ? 1 : n_ties < 1e9 ? (int64_t)n_ties
                                                                 : 1000000000};
 }

@@ -60,7 +60,8 @@ static void begin_event(struct events *e, int64_t step)
     uint64_t bits;
     memcpy(&bits, &now, sizeof(bits));
     buf_reset(&e->event);
-    put_le(&e->event, 0, 12); /* the frame's head, known at the end */
+    put_le(&e->event, 0, 8); /* the frame's head, known at the end */
+    put_le(&e->event, 0, 4);
     put_key(&e->event, 1, WIRE_64);
     put_le(&e->event, bits, 8);
     put_key(&e->event, 2, WIRE_VARINT);

@@ -17,10 +17,11 @@ static double nice_step(double range, int n_wanted)
 
 void axis_init(struct axis *a, double lo, double hi, int n_wanted, bool is_integer)
 {
-    *a = (struct axis){.lo = lo, .hi = hi};
+    *a = (struct axis){.lo = is_integer ? floor(lo) : lo,
+                       .hi = is_integer ? ceil(hi) : hi};
     /* closer than doubles can tell apart: widen, so that ticks differ */
     const double least = fmax(fabs(lo), fabs(hi)) * 1e-9;
-    if (hi - lo <= least) {
+    if (a->hi - a->lo <= least) {
         const double half = lo == 0 && hi == 0 ? 0.5 : fabs(hi) * 0.5;
         a->lo = is_integer ? lo - 1 : lo - half;
         a->hi = is_integer ? hi + 1 : hi + half;
@@ -37,10 +38,22 @@ void axis_init(struct axis *a, double lo, double hi, int n_wanted, bool is_integ
 void axis_init_log(struct axis *a, double lo, double hi)
 {
     *a = (struct axis){.lo = log10(lo), .hi = log10(hi), .is_log = true};
+    const double pad = 0.04 * (a->hi - a->lo);
+    a->lo -= pad;
+    a->hi += pad;
     a->step = fmax(1, nice_step(a->hi - a->lo, 4));
     for (double i = ceil(a->lo); i <= a->hi && a->n_ticks < AXIS_MAX_TICKS;
          i += a->step)
         a->tick[a->n_ticks++] = pow(10, i);
+}
+
+void axis_scale(struct axis *a, double factor)
+{
+    a->lo *= factor;
+    a->hi *= factor;
+    a->step *= factor;
+    for (int64_t i = 0; i < a->n_ticks; i++)
+        a->tick[i] *= factor;
 }
 
 double axis_px(const struct axis *a, double value)

@@ -22,6 +22,8 @@ struct axis {
  * at whole numbers. A point becomes a range round it. */
 void axis_init(struct axis *a, double lo, double hi, int n_wanted, bool is_integer);
 void axis_init_log(struct axis *a, double lo, double hi); /* lo > 0 */
+/* Every value times `factor`: an axis made in one unit, used in another. */
+void axis_scale(struct axis *a, double factor);
 double axis_px(const struct axis *a, double value);
 
 #endif

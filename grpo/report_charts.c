@@ -78,7 +78,6 @@ static const struct chart charts[] = {
      .unit = "L2, before clipping",
      .is_from_zero = true,
      .may_be_log = true,
-     .is_smoothed = true,
      .line = {{"grad_norm", "norm"}}},
     {.title = "Clip fraction",
      .unit = "share of tokens",
@@ -121,7 +120,7 @@ static const struct chart charts[] = {
      .is_from_zero = true,
      .line = {{"logp_diff_max", "log-probability"}, {"route_diff", "routes"}}},
     {.title = "Memory",
-     .unit = "peak resident set",
+     .unit = "peak resident set, GiB",
      .format = PLOT_GIB,
      .is_from_zero = true,
      .line = {{"rss_bytes", "memory"}}},
@@ -272,6 +271,7 @@ struct headline {
     enum plot_format format;
     bool is_point;
     const char *lo, *hi;
+    const char *unless; /* left out where the run has this series */
 };
 
 static const struct headline headlines[] = {
@@ -279,6 +279,7 @@ static const struct headline headlines[] = {
     {"eval_form", "In the required form", PLOT_PERCENT, true, NULL, NULL},
     {"eval_accuracy_given_form", "Right, of those in form", PLOT_PERCENT, true, NULL,
      NULL},
+    {"loss", "Training loss", PLOT_PLAIN, false, NULL, NULL, "reward_mean"},
     {"val_loss", "Validation loss", PLOT_PLAIN, true, NULL, NULL},
     {"reward_mean", "Training reward", PLOT_PLAIN, false, NULL, NULL},
     {"response_len_mean", "Response length, tokens", PLOT_PLAIN, false, NULL, NULL},
@@ -299,6 +300,15 @@ static double end_mean(const struct report_series *s, int64_t n_mean, bool is_la
         }
     }
     return sum / (double)n;
+}
+
+/* The run's series for a headline; NULL: none to show. */
+static const struct report_series *headline_series(const struct headline *h,
+                                                   const struct report_run *run)
+{
+    if (h->unless != NULL && report_run_find(run, h->unless) != NULL)
+        return NULL;
+    return report_run_find(run, h->key);
 }
 
 static int64_t n_averaged(const struct headline *h, const struct report_series *s)
@@ -363,7 +373,7 @@ static void put_table(struct buf *out, const struct report_run *runs, int64_t n_
     bool is_used[ARRAY_LEN(headlines)] = {false};
     for (int64_t r = 0; r < n_runs; r++)
         for (int64_t i = 0; i < ARRAY_LEN(headlines); i++)
-            is_used[i] |= report_run_find(&runs[r], headlines[i].key) != NULL;
+            is_used[i] |= headline_series(&headlines[i], &runs[r]) != NULL;
     buf_puts(out, "<div class=\"scroll\"><table><thead><tr><th>run</th>");
     for (int64_t i = 0; i < ARRAY_LEN(headlines); i++)
         if (is_used[i])
@@ -396,7 +406,7 @@ void report_headline(struct buf *out, const struct report_run *runs, int64_t n_r
     }
     buf_puts(out, "<div class=\"tiles\">\n");
     for (int64_t i = 0; i < ARRAY_LEN(headlines); i++) {
-        const struct report_series *const s = report_run_find(runs, headlines[i].key);
+        const struct report_series *const s = headline_series(&headlines[i], runs);
         if (s != NULL)
             put_tile(out, &headlines[i], runs, s);
     }

@@ -204,7 +204,7 @@ void report_heat(struct buf *out, const struct report_load *load)
 {
     buf_puts(out, "<p class=\"scale\"><span>&frac14; of an even load</span>"
                   "<i aria-hidden=\"true\"></i><span>4 times</span></p>\n"
-                  "<div class=\"grid\">\n");
+                  "<div class=\"cards\">\n");
     for (int64_t l = 0; l < load->n_layers && l < MAX_LAYERS; l++)
         put_layer(out, load, l);
     buf_puts(out, "</div>\n");

@@ -26,6 +26,8 @@ enum {
     SMOOTH_SHARE = 30, /* its window is n / SMOOTH_SHARE to either side, halved */
 };
 
+static const double GIB = 1073741824.0;
+
 struct drawing {
     struct buf *out;
     const struct plot *plot;
@@ -68,7 +70,7 @@ void plot_value(char *to, size_t size, double v, enum plot_format format)
     else if (format == PLOT_PERCENT)
         snprintf(to, size, a > 0 && a < 0.001 ? "%.2g %%" : "%.1f %%", 100 * v);
     else if (format == PLOT_GIB)
-        snprintf(to, size, "%.3g GiB", v / 1073741824.0);
+        snprintf(to, size, "%.3g GiB", v / GIB);
     else if (a >= 1e12 || (a > 0 && a < 1e-3))
         snprintf(to, size, "%.2e", v);
     else if (a >= 1e9)
@@ -85,12 +87,14 @@ void plot_value(char *to, size_t size, double v, enum plot_format format)
 static void tick_text(char *to, size_t size, double v, const struct axis *a,
                       enum plot_format format)
 {
-    const double unit = format == PLOT_PERCENT ? 100
-                        : format == PLOT_GIB   ? 1 / 1073741824.0
-                                               : 1;
+    const double unit = format == PLOT_PERCENT ? 100 : format == PLOT_GIB ? 1 / GIB : 1;
     const double edge = fmax(fabs(a->tick[0]), fabs(a->tick[a->n_ticks - 1])) * unit;
     double scale = unit;
     const char *suffix = format == PLOT_PERCENT ? "%" : "";
+    if (v == 0) {
+        snprintf(to, size, "0");
+        return;
+    }
     if (a->is_log) {
         snprintf(to, size, v >= 1e-3 && v < 1e4 ? "%.4g" : "%.0e", v * unit);
         return;
@@ -98,7 +102,7 @@ static void tick_text(char *to, size_t size, double v, const struct axis *a,
     const bool is_plain = format == PLOT_PLAIN;
     const bool is_mega = is_plain && edge >= 1e6, is_kilo = is_plain && edge >= 1e4;
     if (edge >= 1e10 || (is_plain && edge < 1e-3 && edge > 0)) {
-        snprintf(to, size, v == 0 ? "0" : "%.2g", v * unit);
+        snprintf(to, size, "%.2g", v * unit);
         return;
     }
     if (is_mega || is_kilo) {
@@ -107,7 +111,7 @@ static void tick_text(char *to, size_t size, double v, const struct axis *a,
     }
     const double step = a->step * scale;
     const int digits = step >= 1 ? 0 : (int)ceil(-log10(step) - 1e-9);
-    snprintf(to, size, "%.*f%s", digits, v * scale, v == 0 ? "" : suffix);
+    snprintf(to, size, "%.*f%s", digits, v * scale, suffix);
 }
 
 static void range_add(double *lo, double *hi, const double *v, int64_t n)
@@ -123,6 +127,8 @@ static void range_add(double *lo, double *hi, const double *v, int64_t n)
 static void y_axis(struct drawing *d)
 {
     const struct plot *const p = d->plot;
+    /* round numbers of what is printed, not of bytes */
+    const double unit = p->format == PLOT_GIB ? GIB : 1;
     double lo = INFINITY, hi = -INFINITY;
     for (int64_t i = 0; i < p->n_lines; i++) {
         range_add(&lo, &hi, p->line[i].y, p->line[i].n);
@@ -139,7 +145,8 @@ static void y_axis(struct drawing *d)
         const double pad = 0.06 * (hi - lo);
         hi = is_capped ? fmin(1, hi + pad) : hi + pad;
         lo = p->is_from_zero && lo == 0 ? 0 : lo - pad;
-        axis_init(&d->y, lo, hi, 4, false);
+        axis_init(&d->y, lo / unit, hi / unit, 4, false);
+        axis_scale(&d->y, unit);
     }
     d->y.px_lo = HEIGHT - BOTTOM;
     d->y.px_hi = TOP;

@@ -53,8 +53,8 @@ static void push_part(struct encode_scratch *s, size_t start, size_t end, bool i
 {
     spans_push(&s->parts, start, end - start);
     if (s->parts.cap > s->n_match_cap) {
-        s->is_match =
-            mem_realloc(s->is_match, (size_t)s->n_match_cap, (size_t)s->parts.cap);
+        s->is_match = mem_realloc(s->is_match, (size_t)s->n_match_cap,
+                                  (size_t)s->parts.cap);
         s->n_match_cap = s->parts.cap;
     }
     s->is_match[s->parts.n - 1] = is_match;
@@ -131,8 +131,8 @@ static void literal_parts(struct encode_scratch *s, const struct split_step *ste
 {
     size_t done = 0;
     for (;;) {
-        const char *const hit =
-            memmem(text + done, len - done, step->literal, step->literal_len);
+        const char *const hit = memmem(text + done, len - done, step->literal,
+                                       step->literal_len);
         if (hit == NULL)
             break;
         const size_t start = (size_t)(hit - text);

@@ -6,8 +6,8 @@
 
 #include "model/tokenizer_private.h"
 
-static const char gpt2_pattern[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+static const char gpt2_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
+                                   "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 struct loader {
     struct pretokenizer *p;

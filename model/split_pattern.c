@@ -80,8 +80,8 @@ static int rewrite_escape(struct rewriter *r, const char **what)
         r->p += 6;
         return STATUS_OK;
     }
-    const bool is_alnum =
-        (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    const bool is_alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+                          (c >= 'a' && c <= 'z');
     if (c == '\0' || (is_alnum && strchr(plain_escapes, c) == NULL))
         return ERR_INPUT;
     take(r, 2);
@@ -104,8 +104,8 @@ static int rewrite_in_class(struct rewriter *r, const char **what)
 
 static int rewrite_outside(struct rewriter *r, const char **what)
 {
-    static const char *const groups[] = {"(?:",  "(?=", "(?!", "(?<=",
-                                         "(?<!", "(?>", "(?i:"};
+    static const char *const groups[] = {
+        "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:"};
     if (starts(r, "(?")) {
         for (int64_t i = 0; i < ARRAY_LEN(groups); i++)
             if (starts(r, groups[i])) {

@@ -16,7 +16,6 @@
 #include "core/status.h"
 #include "model/tokenizer.h"
 
-/* ---- UTF-8 (utf8.c) ---- */
 bool utf8_is_valid(const char *s, size_t len);
 /* Bytes of the character that starts with `lead`, in valid UTF-8. */
 size_t utf8_width(unsigned char lead);
@@ -28,17 +27,15 @@ void utf8_append_lossy(struct buf *out, const char *s, size_t len);
 /* NFC as Hugging Face computes it, appended to out. s is valid UTF-8. */
 int utf8_append_nfc(struct buf *out, const char *s, size_t len) WARN_UNUSED;
 
-/* ---- the byte alphabet (bpe.c): byte <-> visible character ---- */
 int32_t byte_to_char(unsigned char byte);
 int byte_from_char(int32_t cp); /* -1: not in the alphabet */
 
-/* ---- vocabulary and merges (bpe.c) ---- */
 enum { TOKEN_NONE = -1, MAX_TOKENS = 1 << 24 };
 
 struct piece {
     size_t text_off, bytes_off; /* into vocab.pool */
     uint32_t text_len, n_bytes;
-    bool is_used, is_model, is_special;
+    bool is_used, is_model, is_added, is_special;
 };
 
 struct vocab {
@@ -70,7 +67,6 @@ void merges_put(struct merges *m, int32_t left, int32_t right, int32_t rank,
 const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right);
 void merges_release(struct merges *m);
 
-/* ---- pre-tokenizers (pretokenize.c) ---- */
 enum split_behavior {
     SPLIT_REMOVED,
     SPLIT_ISOLATED,
@@ -112,7 +108,6 @@ int split_step_compile(struct split_step *step, const char *pattern, size_t len,
 int pretokenizer_run(const struct pretokenizer *p,
                      struct encode_scratch *s) WARN_UNUSED;
 
-/* ---- one call's memory ---- */
 struct symbol {
     int32_t id, prev, next; /* prev, next: places, -1 at the ends */
     bool is_dead;
@@ -137,7 +132,6 @@ struct encode_scratch {
 void encode_scratch_release(struct encode_scratch *s);
 void spans_push(struct spans *v, size_t off, size_t len);
 
-/* ---- the tokenizer ---- */
 struct added_token {
     int32_t id;
     char *pattern; /* its content; normalised where is_normalized */
@@ -153,6 +147,7 @@ struct added_set {
 
 struct tokenizer {
     struct vocab vocab;
+    int64_t n_vocab; /* vocab.n, or more where a template needs it */
     struct merges merges;
     int32_t byte_ids[256]; /* TOKEN_NONE: the byte is dropped, as there is no unk */
     bool has_ignore_merges, has_nfc;
@@ -160,6 +155,13 @@ struct tokenizer {
     struct added_set raw, normalized; /* searched before and after the normaliser */
     struct ids prefix, suffix;        /* of the post-processor */
 };
+/* tokenizer_load.c, tokenizer_post.c: the parts of tokenizer.json. */
+int tokenizer_read(struct tokenizer *t, const json_t *root,
+                   const char *where) WARN_UNUSED;
+int tokenizer_read_post(struct tokenizer *t, const json_t *spec, int64_t id_limit,
+                        const char *where) WARN_UNUSED;
+int tokenizer_read_decoder(const json_t *spec, const char *where) WARN_UNUSED;
+
 /* Appends the ids of one pre-token's bytes. */
 void bpe_encode(const struct tokenizer *t, struct encode_scratch *s, const char *text,
                 size_t len, struct ids *out);

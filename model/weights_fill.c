@@ -117,14 +117,12 @@ int sources_fill(void *arena, enum dtype dtype, struct source *sources,
     const int64_t n = pieces_count(t, hp);
     qsort(sources, (size_t)n, sizeof(*sources), compare_places);
     int64_t bad = n;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) reduction(min : bad)
     for (int64_t i = 0; i < n; i++) {
         struct piece p;
         piece_get(&p, t, hp, sources[i].piece);
-        if (!fill_piece(arena, dtype, &sources[i], &p)) {
-#pragma omp critical(sources_fill)
+        if (!fill_piece(arena, dtype, &sources[i], &p))
             bad = i < bad ? i : bad;
-        }
     }
     if (bad == n)
         return STATUS_OK;

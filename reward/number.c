@@ -44,6 +44,7 @@ struct number_rules {
     pcre2_general_context *general;
     pcre2_match_context *limits;
     pcre2_code *number, *tail;
+    bool is_jit;
 };
 
 struct number_scratch {
@@ -90,6 +91,7 @@ int number_rules_create(struct number_rules **out, bool is_jit)
 {
     struct number_rules *const r = mem_alloc(sizeof(*r));
     int status = STATUS_OK;
+    r->is_jit = is_jit;
     r->general = pcre2_general_context_create(pcre_alloc, pcre_free, NULL);
     CHECK(r->general != NULL, "no memory for PCRE2");
     r->limits = pcre2_match_context_create(r->general);
@@ -122,7 +124,8 @@ int number_scratch_create(struct number_scratch **out, const struct number_rules
     struct number_scratch *const s = mem_alloc(sizeof(*s));
     s->limits = pcre2_match_context_copy(r->limits);
     s->match = pcre2_match_data_create(N_GROUPS, r->general);
-    s->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, r->general);
+    if (r->is_jit)
+        s->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, r->general);
     if (s->limits == NULL || s->match == NULL) {
         number_scratch_free(s);
         return ERR(ERR_MEMORY, "no memory for the verifier's match data");

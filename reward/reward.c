@@ -225,46 +225,68 @@ static bool is_only_end(const char *text, size_t len)
     return true;
 }
 
-static int gold_parse(struct reward_gold *g, const struct reward_rules *rules,
-                      const char *text, size_t len)
+/* A plain integer, as nearly all golds are, needs no pattern: compiling one per gold
+ * would take most of the time of loading a data set. */
+static bool plain_integer(struct rational *out, const char *text, size_t len)
 {
-    struct reward_scratch *scratch;
-    TRY(reward_scratch_create(&scratch, rules));
-    bool has_marker;
-    const size_t start = gold_start(text, len, &has_marker);
-    struct search s = {.rules = rules, .scratch = scratch, .text = text, .len = len};
-    bool is_good = read_marker(&s, start, len) == REWARD_CORRECT;
-    if (is_good && !has_marker) {
-        const size_t end = s.last.off + s.last.len;
-        is_good = is_only_end(text + end, len - end);
+    while (len > 0 && memchr(" \t\r\n", *text, 4) != NULL) {
+        text++;
+        len--;
     }
-    reward_scratch_free(scratch);
-    /* the end of a long solution says more than its beginning */
-    const size_t shown = len - start > 80 ? 80 : len - start;
-    if (!is_good)
-        return ERR(ERR_INPUT,
-                   "gold \"%.*s\" is not one number; expected a form such as 18, "
-                   "1,080, -3, $5.50, 25%% or 1/2, alone or after \"####\"",
-                   (int)shown, text + start);
-    g->value = s.last.value;
-    return STATUS_OK;
+    while (len > 0 && memchr(" \t\r\n", text[len - 1], 4) != NULL)
+        len--;
+    const bool is_negative = len > 0 && *text == '-';
+    const struct rational_digits none = {"", 0};
+    const struct rational_digits digits = {text + is_negative, len - is_negative};
+    for (size_t i = 0; i < digits.len; i++)
+        if (!is_digit(digits.text[i]))
+            return false;
+    return digits.len > 0 &&
+           rational_set(out, is_negative, digits, none, none) == RATIONAL_OK;
+}
+
+/* Any other number, by the grammar of answers: the patterns are compiled per gold, some
+ * microseconds at load, so that the grammar has no second home. */
+static int gold_parse(struct rational *out, const char *text, size_t len, size_t start,
+                      bool has_marker)
+{
+    struct reward_rules rules;
+    struct reward_scratch scratch;
+    TRY(number_rules_create(&rules.number, false));
+    int status = number_scratch_create(&scratch.number, rules.number);
+    if (status == STATUS_OK) {
+        struct search s = {
+            .rules = &rules, .scratch = &scratch, .text = text, .len = len};
+        bool is_good = read_marker(&s, start, len) == REWARD_CORRECT;
+        if (is_good && !has_marker) {
+            const size_t end = s.last.off + s.last.len;
+            is_good = is_only_end(text + end, len - end);
+        }
+        number_scratch_free(scratch.number);
+        const size_t shown = len - start > 80 ? 80 : len - start;
+        if (is_good)
+            *out = s.last.value;
+        else
+            status = ERR(ERR_INPUT,
+                         "gold \"%.*s\" is not one number; expected a form such as 18, "
+                         "1,080, -3, $5.50, 25%% or 1/2, alone or after \"####\"",
+                         (int)shown, text + start);
+    }
+    number_rules_free(rules.number);
+    return status;
 }
 
 int reward_gold_create(struct reward_gold **out, const char *text, size_t len)
 {
-    /* Compiled per gold, without JIT: some microseconds at load, and no second home for
-     * the grammar. */
-    struct reward_rules rules;
-    TRY(number_rules_create(&rules.number, false));
-    struct reward_gold *const g = mem_alloc(sizeof(*g));
-    const int status = gold_parse(g, &rules, text, len);
-    number_rules_free(rules.number);
-    if (status != STATUS_OK) {
-        mem_free(g);
-        return status;
-    }
+    bool has_marker;
+    const size_t start = gold_start(text, len, &has_marker);
+    struct rational value;
+    if (!plain_integer(&value, text + start, len - start))
+        TRY(gold_parse(&value, text, len, start, has_marker));
     struct buf normal = {0};
-    rational_print(&g->value, &normal);
+    rational_print(&value, &normal);
+    struct reward_gold *const g = mem_alloc(sizeof(*g));
+    g->value = value;
     g->text = mem_strdup(normal.data);
     buf_release(&normal);
     *out = g;

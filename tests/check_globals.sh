@@ -4,16 +4,18 @@
 # makes read-only, and pass.
 #   tests/check_globals.sh OBJECT_DIR      77: not a release build
 set -u
-dir=${1:?usage: tests/check_globals.sh OBJECT_DIR}
+dir=$(realpath "${1:?usage: tests/check_globals.sh OBJECT_DIR}")
+cd "$(dirname "$0")/.." || exit 1
 
 allowed='
 core/status message         # the message of the last error, one per thread
 core/log current_level      # log level
 core/log world_rank         # the rank in the prefix of log lines
-core/log world_size
+core/log world_size         # and of how many
 core/mem n_allocations      # the counter that shows that a step allocates nothing
 core/mem alloc_hook         # test hook
-core/mem alloc_hook_user
+core/mem alloc_hook_user    # its argument
+dist/watchdog dog           # one per process: shared by its thread and the callers
 '
 
 if grep -qE -e '-fsanitize|--coverage' "$dir/flags.stamp"; then
@@ -30,14 +32,16 @@ fi
 # nm -f sysv: name | value | class | type | size | line | section
 found=$(
     for o in $objects; do
-        [ -e "${o%.o}.d" ] || continue
-        nm -f sysv "$o" | awk -F'|' -v unit="${o#"$dir"/}" '
+        unit=${o#"$dir"/}
+        unit=$(sed -E 's/(\.(portable|avx2|avx512))?\.o$//' <<<"$unit")
+        # an object whose source is gone is not linked any more
+        [ -e "$unit.c" ] || [ -e "$unit.cu" ] || continue
+        nm -f sysv "$o" | awk -F'|' -v unit="$unit" '
             NF >= 7 {
                 gsub(/ /, "", $1); gsub(/ /, "", $3); gsub(/ /, "", $4); gsub(/ /, "", $7)
                 if ($4 == "SECTION" || $4 == "FILE") next
                 writable = $7 ~ /^\.(data|bss|tdata|tbss|lbss|ldata)/ || $7 == "*COM*"
                 if (!writable || $7 ~ /^\.data\.rel\.ro/) next
-                sub(/\.o$/, "", unit)
                 sub(/\.[0-9]+$/, "", $1)          # a local static
                 print unit, $1, $7
             }'

@@ -59,7 +59,7 @@ demo demo-long:
 	    tools/demo.sh "$$grpo" $(if $(filter demo,$@),short,long)
 .PHONY: print-program
 print-program:
-	@echo $(O)/grpo
+	@echo $(O)/bin/grpo
 
 clean:
 	rm -rf build

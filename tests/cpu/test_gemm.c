@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -181,6 +180,13 @@ static bool backend_open(struct backend *b, enum cpu_isa isa, int n_threads)
     return true;
 }
 
+static void release_all(struct result *r, struct backend *b, struct problem *p)
+{
+    result_release(r);
+    cpu_backend_release(b);
+    problem_release(p);
+}
+
 /* The problem on every instruction set the machine has, against the scalar chains. */
 static void check_all_isas(const struct problem *p, int n_threads)
 {
@@ -269,9 +275,7 @@ static void test_exact_integers(void **state)
                 sum += (int64_t)p.dy[row * p.n + j] * (int64_t)p.x[row * p.k + i];
             assert_true(r.dw[at] == (float)sum);
         }
-    result_release(&r);
-    cpu_backend_release(&b);
-    problem_release(&p);
+    release_all(&r, &b, &p);
 }
 
 /* A chain of n fmas is off by at most n u / (1 - n u) times the sum of magnitudes. */
@@ -297,9 +301,7 @@ static void test_close_to_double(void **state)
             }
             assert_true(fabs((double)r.y[row * p.n + j] - sum) <= bound * magnitude);
         }
-    result_release(&r);
-    cpu_backend_release(&b);
-    problem_release(&p);
+    release_all(&r, &b, &p);
 }
 
 static void test_threads_do_not_matter(void **state)
@@ -326,13 +328,21 @@ static void test_threads_do_not_matter(void **state)
     }
 }
 
-/* The first m rows of p as a problem that borrows its memory. */
-static struct problem first_rows(const struct problem *p, int64_t m)
+/* Rows row0 .. row0 + m - 1 alone give the bits they have in `all`. */
+static void assert_rows_alone(const struct problem *p, struct backend *b,
+                              const struct result *all, int64_t row0, int64_t m)
 {
     struct problem part = *p;
+    struct result r;
     part.m = m;
-    part.off[part.n_mats] = (int32_t)m;
-    return part;
+    result_init(&r, &part);
+    b->gemm_fwd(b, r.y, p->x + row0 * p->k, &p->w, NULL, m);
+    b->gemm_dx(b, r.dx, p->dy + row0 * p->n, &p->w, NULL, m);
+    assert_guards(r.y, r.n_y);
+    assert_guards(r.dx, r.n_dx);
+    assert_memory_equal(r.y, all->y + row0 * p->n, (size_t)r.n_y * sizeof(float));
+    assert_memory_equal(r.dx, all->dx + row0 * p->k, (size_t)r.n_dx * sizeof(float));
+    result_release(&r);
 }
 
 static void check_rows_alone(const struct problem *p, struct backend *b)
@@ -342,26 +352,10 @@ static void check_rows_alone(const struct problem *p, struct backend *b)
     struct result all;
     result_init(&all, p);
     solve(&all, b, p);
-    for (int64_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct problem part = first_rows(p, rows[i]);
-        struct result r;
-        result_init(&r, &part);
-        b->gemm_fwd(b, r.y, p->x, &p->w, NULL, rows[i]);
-        b->gemm_dx(b, r.dx, p->dy, &p->w, NULL, rows[i]);
-        assert_memory_equal(r.y, all.y, (size_t)r.n_y * sizeof(float));
-        assert_memory_equal(r.dx, all.dx, (size_t)r.n_dx * sizeof(float));
-        result_release(&r);
-    }
-    for (int64_t row = 0; row < p->m; row += 37) { /* one row, wherever it stood */
-        const struct problem part = first_rows(p, 1);
-        struct result r;
-        result_init(&r, &part);
-        b->gemm_fwd(b, r.y, p->x + row * p->k, &p->w, NULL, 1);
-        b->gemm_dx(b, r.dx, p->dy + row * p->n, &p->w, NULL, 1);
-        assert_memory_equal(r.y, all.y + row * p->n, (size_t)p->n * sizeof(float));
-        assert_memory_equal(r.dx, all.dx + row * p->k, (size_t)p->k * sizeof(float));
-        result_release(&r);
-    }
+    for (int64_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_rows_alone(p, b, &all, 0, rows[i]);
+    for (int64_t row = 0; row < p->m; row += 37) /* one row, wherever it stood */
+        assert_rows_alone(p, b, &all, row, 1);
     result_release(&all);
 }
 
@@ -522,9 +516,7 @@ static void test_no_rows(void **state)
         result_init(&r, &p);
         solve(&r, &b, &p);
         assert_memory_equal(r.dw, p.dw_start, (size_t)r.n_dw * sizeof(float));
-        result_release(&r);
-        cpu_backend_release(&b);
-        problem_release(&p);
+        release_all(&r, &b, &p);
     }
 }
 
@@ -549,9 +541,7 @@ static void test_padding_stays_zero(void **state)
         if (panel * WEIGHT_PANEL + i % WEIGHT_PANEL >= p.n)
             assert_memory_equal(&r.dw[i], &zero, sizeof(zero));
     }
-    result_release(&r);
-    cpu_backend_release(&b);
-    problem_release(&p);
+    release_all(&r, &b, &p);
 }
 
 static void test_allocates_nothing(void **state)
@@ -567,9 +557,7 @@ static void test_allocates_nothing(void **state)
     const int64_t before = mem_count();
     solve(&r, &b, &p);
     assert_int_equal(mem_count(), before);
-    result_release(&r);
-    cpu_backend_release(&b);
-    problem_release(&p);
+    release_all(&r, &b, &p);
 }
 
 static void test_backend_frame(void **state)
@@ -611,6 +599,6 @@ int main(void)
         cmocka_unit_test(test_padding_stays_zero),
         cmocka_unit_test(test_allocates_nothing),
     };
-    printf("seed %d\n", SEED);
+    print_message("seed %d\n", SEED);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

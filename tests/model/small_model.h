@@ -83,7 +83,8 @@ SMALL_FN int small_model_init(struct small_model *s, const struct small_shape *s
                               enum dtype dtype, uint64_t seed)
 {
     const struct hparams hp = small_hparams(shape);
-    TRY(cpu_backend_init(&s->b, CPU_ISA_AUTO, 2));
+    /* one thread: at this size a team costs more than it gives */
+    TRY(cpu_backend_init(&s->b, CPU_ISA_AUTO, 1));
     TRY(weights_init(&s->w, &hp, dtype, seed));
     small_scale(&s->w, seed);
     return model_init(&s->m, &s->b, &s->w.hp, s->w.data, dtype, SMALL_MAX_POS,

@@ -283,7 +283,7 @@ static double check_tensor(const struct slope *f, struct oracle_tensor *x,
         int64_t i = (int64_t)rng_below(5, RNG_TEST, (uint32_t)x->n, (uint32_t)e,
                                        (uint32_t)x->n, 0, 0);
         if (is_table) /* a row that is used */
-            i = f->j->text.ids[0][e] * k + i % k;
+            i = f->j->text.ids[0][e % f->j->text.len[0]] * k + i % k;
         const double got = slope_along(f, x->data + i, &one, 1, tol_slope_step);
         worst = fmax(worst, fabs(got - (double)grad[i]) / limit);
     }
@@ -428,7 +428,9 @@ static void test_gradient_bits(void **state)
         fill_groups(g, &s.m.hp);
         assert_int_equal(small_run_init(&ref, &s.m, ACTS_KEEP, 64), 0);
         run_split(&ref, g, whole);
-        for (int64_t split = 0; split < 8; split++) {
+        /* all splits where something shares or ties; else the two extremes */
+        const int64_t step = k == 1 || k == 3 ? 1 : 7;
+        for (int64_t split = 0; split < 8; split += step) {
             const bool is_end[4] = {(split & 1) != 0, (split & 2) != 0,
                                     (split & 4) != 0, true};
             const enum acts_mode mode = split % 3 == 0 ? ACTS_RECOMPUTE : ACTS_KEEP;
@@ -527,6 +529,17 @@ static void test_group_equals_alone(void **state)
     }
 }
 
+static void run_pair(struct small_run *r, const struct small_model *s,
+                     const struct small_group g[4])
+{
+    assert_int_equal(small_run_init(r, &s->m, ACTS_KEEP, 50), 0);
+    r->has_dent = true;
+    small_add_group(r, &g[0]);
+    small_add_group(r, &g[2]);
+    small_step(r);
+    model_grads_finish(r->m, &r->g);
+}
+
 /* A whole forward and backward on every instruction set and 1, 2, 3 threads */
 static void test_machine_bits(void **state)
 {
@@ -537,14 +550,12 @@ static void test_machine_bits(void **state)
         struct small_run r[2];
         assert_int_equal(small_model_init(&s, &shapes[k], DTYPE_BF16, 14), 0);
         fill_groups(g, &s.m.hp);
-        assert_int_equal(small_run_init(&r[0], &s.m, ACTS_KEEP, 50), 0);
-        run_split(&r[0], g, whole);
+        run_pair(&r[0], &s, g);
         for (enum cpu_isa isa = CPU_ISA_PORTABLE; isa <= cpu_isa_best(); isa++)
             for (int threads = 1; threads <= 3; threads++) {
                 cpu_backend_release(&s.b);
                 assert_int_equal(cpu_backend_init(&s.b, isa, threads), 0);
-                assert_int_equal(small_run_init(&r[1], &s.m, ACTS_KEEP, 50), 0);
-                run_split(&r[1], g, whole);
+                run_pair(&r[1], &s, g);
                 assert_same_grads(&r[0], &r[1], s.b.name);
                 assert_memory_equal(r[0].logp, r[1].logp, sizeof(r[0].logp));
                 small_run_release(&r[1]);

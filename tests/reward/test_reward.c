@@ -294,7 +294,7 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* One megabyte of each pattern: no allocation, no more than a second even under the
+/* One megabyte of each pattern: no allocation, no more than five seconds even under the
  * sanitizers, and a wrong answer is not paid. Quadratic work would take minutes. */
 static void test_hostile(void **state)
 {
@@ -336,9 +336,9 @@ static void test_hostile(void **state)
             const double took = now_s() - start;
             assert_int_equal(mem_count(), before);
             assert_false(r.is_correct);
-            if (took >= 1)
+            if (took >= 5)
                 print_error("<%s> took %.3f s\n", patterns[i], took);
-            assert_true(took < 1);
+            assert_true(took < 5);
             slowest = took > slowest ? took : slowest;
         }
     }
