@@ -1,7 +1,7 @@
 /*
  * The ops beside the matrix products: attention forward and backward (GFLOP/s over the
- * visible pairs, and share of the probed FMA peak), decode attention and elementwise ops
- * (GB/s of the bytes they must move), exp (results per second). Usage: bench_ops
+ * visible pairs, and share of the probed FMA peak), decode attention and elementwise
+ * ops (GB/s of the bytes they must move), exp (results per second). Usage: bench_ops
  * [budget_s per line] [n_threads]. Best rounds count.
  */
 #include <omp.h>
@@ -124,7 +124,8 @@ static void bench_attn(struct bench *s, int64_t n_seqs, int64_t n_keys)
     const double fwd = bench_best(run_attn_fwd, &p, s->budget_s);
     const double bwd = bench_best(run_attn_bwd, &p, s->budget_s);
     /* a multiply and an add; 2 products forward, 5 backward */
-    const double fwd_rate = 4 * pair_work(&p) / fwd, bwd_rate = 10 * pair_work(&p) / bwd;
+    const double fwd_rate = 4 * pair_work(&p) / fwd,
+                 bwd_rate = 10 * pair_work(&p) / bwd;
     printf("attention %lld x T=%lld, H=8, dh=64: fwd %.3f ms %.0f GFLOP/s (%.0f %%), "
            "bwd %.3f ms %.0f GFLOP/s (%.0f %%)\n",
            (long long)n_seqs, (long long)n_keys, fwd * 1e3, fwd_rate * 1e-9,
@@ -157,15 +158,15 @@ struct flat {
 static void run_logprob(void *arg)
 {
     struct flat *const p = arg;
-    p->b->logprob_fwd(p->b, p->y, p->y + p->m, p->y + 2 * p->m, p->x, p->ids, 1.0f, p->n,
-                      p->n, p->m);
+    p->b->logprob_fwd(p->b, p->y, p->y + p->m, p->y + 2 * p->m, p->x, p->ids, 1.0f,
+                      p->n, p->n, p->m);
 }
 
 static void run_logprob_bwd(void *arg)
 {
     struct flat *const p = arg;
-    p->b->logprob_bwd(p->b, p->z, p->y + p->m, p->y + 2 * p->m, p->ids, p->y, p->y, 1.0f,
-                      p->n, p->n, p->m);
+    p->b->logprob_bwd(p->b, p->z, p->y + p->m, p->y + 2 * p->m, p->ids, p->y, p->y,
+                      1.0f, p->n, p->n, p->m);
 }
 
 static void run_sample(void *arg)
@@ -205,9 +206,10 @@ static void bench_head(struct bench *s)
     const double bytes = (double)(p.n * p.m) * sizeof(float);
     const double fwd = bench_best(run_logprob, &p, s->budget_s);
     const double bwd = bench_best(run_logprob_bwd, &p, s->budget_s);
-    printf("logprob 64 x V=32000: fwd %.1f GB/s of logits (%.2f G exp/s), bwd %.1f GB/s "
-           "read and written\n",
-           bytes / fwd * 1e-9, bytes / 4 / fwd * 1e-9, 2 * bytes / bwd * 1e-9);
+    printf(
+        "logprob 64 x V=32000: fwd %.1f GB/s of logits (%.2f G exp/s), bwd %.1f GB/s "
+        "read and written\n",
+        bytes / fwd * 1e-9, bytes / 4 / fwd * 1e-9, 2 * bytes / bwd * 1e-9);
     sample_lines(s, &p);
     drop(p.x, p.n * p.m);
     drop(p.z, p.n * p.m);

@@ -176,6 +176,17 @@ static double decode_speed(const struct model *m, int64_t n)
     return (double)(n * NEW) / best;
 }
 
+static void set_prompts(struct groups *g, int64_t *slots, int64_t n_vocab, int64_t step)
+{
+    for (int64_t p = 0; p < N_PROMPTS; p++) {
+        int32_t ids[PROMPT];
+        for (int64_t i = 0; i < PROMPT; i++)
+            ids[i] = token_at(p * PROMPT + i + step, n_vocab);
+        groups_set_prompt(g, p, p, ids, PROMPT);
+        slots[p] = p;
+    }
+}
+
 /* One GRPO step; the best of three after a warm-up. Returns seconds, sets the phases.
  */
 static double step_speed(const struct model *m, void *data, double *rollout_s,
@@ -214,13 +225,7 @@ static double step_speed(const struct model *m, void *data, double *rollout_s,
         const struct minibatch mb = {
             .g = &g, .n = N_PROMPTS, .lr = 1e-6, .is_on_policy = true};
         struct learner_report rep;
-        for (int64_t p = 0; p < N_PROMPTS; p++) {
-            int32_t ids[PROMPT];
-            for (int64_t i = 0; i < PROMPT; i++)
-                ids[i] = token_at(p * PROMPT + i + step, m->hp.n_vocab);
-            groups_set_prompt(&g, p, p, ids, PROMPT);
-            slots[p] = p;
-        }
+        set_prompts(&g, slots, m->hp.n_vocab, step);
         const double start = now();
         must(rollout_run(r, &g, slots, N_PROMPTS, &args, NULL, NULL, NULL), "rollout");
         const double generated = now();

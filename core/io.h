@@ -45,6 +45,7 @@ int io_close(struct io_file *f,
              bool is_synced) WARN_UNUSED; /* is_synced: fsync before close */
 void io_abandon(
     struct io_file *f); /* close without a word, after an error; accepts zeroed */
+/* Cuts to `size`; a file that is shorter already is an error (ERR_INPUT) */
 int io_truncate(const char *path, int64_t size) WARN_UNUSED;
 
 int io_mkdirs(const char *path) WARN_UNUSED;                     /* as mkdir -p */

@@ -2,20 +2,20 @@
  * The op contract: everything a backend must compute. OPS_LIST generates the backend's
  * function table; each backend folder defines `<backend>_<op>` for every entry.
  *
- * - All pointers are backend memory. Activations, gradients and master weights are fp32;
- *   a `struct weight` may be F32, BF16 or F16 and is widened exactly. Accumulation is fp32
- *   (double where stated).
- * - Row invariance: row r of an output depends on row r of the inputs (attention: on its
- *   own sequence), bit for bit, whatever the other rows, their number or the threads.
- * - Order: a product's output element is one chain acc = fma(a_i, b_i, acc), i ascending,
- *   from acc = 0 (or from the value in memory where the contract says +=). A reduction over a
- *   row of length n uses 16 lane accumulators (element i goes to lane i % 16, ascending),
- *   then folds halves: 16 -> 8 -> 4 -> 2 -> 1. It depends on n only.
+ * - All pointers are backend memory. Activations, gradients and master weights are
+ * fp32; a `struct weight` may be F32, BF16 or F16 and is widened exactly. Accumulation
+ * is fp32 (double where stated).
+ * - Row invariance: row r of an output depends on row r of the inputs (attention: on
+ * its own sequence), bit for bit, whatever the other rows, their number or the threads.
+ * - Order: a product's output element is one chain acc = fma(a_i, b_i, acc), i
+ * ascending, from acc = 0 (or from the value in memory where the contract says +=). A
+ * reduction over a row of length n uses 16 lane accumulators (element i goes to lane i
+ * % 16, ascending), then folds halves: 16 -> 8 -> 4 -> 2 -> 1. It depends on n only.
  * - `+=` outputs continue the chain from memory over rows in ascending order, so that
  *   splitting a batch of rows into several calls gives the same bits as one call.
  * - exp, log, rsqrt, sin, cos are our own: libm cannot change a bit.
- * - Row counts may be 0. Inputs and outputs do not overlap unless a line says "in place".
- * Shapes are row-major, the last index fastest. Dimensions: core/tensor.h.
+ * - Row counts may be 0. Inputs and outputs do not overlap unless a line says "in
+ * place". Shapes are row-major, the last index fastest. Dimensions: core/tensor.h.
  */
 #ifndef CORE_OPS_H
 #define CORE_OPS_H
@@ -34,43 +34,43 @@ enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
 /*
  * Attention over paged keys and values. A page holds KV_BLOCK positions of one layer:
  * for each kv head g: K transposed (head_dim, KV_BLOCK), then V (KV_BLOCK, head_dim);
- * page stride = 2 * n_kv_heads * head_dim * KV_BLOCK floats. Position t of a sequence lies
- * in page pages[page_off[s] + t / KV_BLOCK], slot t % KV_BLOCK.
- * Query rows of a sequence are adjacent, positions ascending by one. A row at position pos
- * sees positions max(0, pos - window + 1) .. pos (window 0: from 0).
+ * page stride = 2 * n_kv_heads * head_dim * KV_BLOCK floats. Position t of a sequence
+ * lies in page pages[page_off[s] + t / KV_BLOCK], slot t % KV_BLOCK. Query rows of a
+ * sequence are adjacent, positions ascending by one. A row at position pos sees
+ * positions max(0, pos - window + 1) .. pos (window 0: from 0).
  */
 struct attn_batch {
     int64_t n_rows, n_seqs, n_groups;
     int64_t n_heads, n_kv_heads, head_dim, window;
-    int64_t ld_q;               /* floats from one row of q (dq) to the next */
+    int64_t ld_q; /* floats from one row of q (dq) to the next */
     float scale;
-    const int32_t *row_off;     /* (n_seqs + 1) query rows of each sequence */
-    const int32_t *first_pos;   /* (n_seqs) position of its first query row */
-    const int32_t *page_off;    /* (n_seqs + 1) into pages */
+    const int32_t *row_off;   /* (n_seqs + 1) query rows of each sequence */
+    const int32_t *first_pos; /* (n_seqs) position of its first query row */
+    const int32_t *page_off;  /* (n_seqs + 1) into pages */
     const int32_t *pages;
-    const int32_t *group_off;   /* (n_groups + 1) sequences that may share pages, read by
-                                   attn_bwd: groups share no page with each other */
+    const int32_t *group_off; /* (n_groups + 1) sequences that may share pages, read by
+                                 attn_bwd: groups share no page with each other */
 };
 
 struct rope_table {
-    const float *cos, *sin;     /* (n_pos, rot / 2) */
-    int64_t n_pos, rot;         /* the first rot <= head_dim dims are rotated, half-split */
+    const float *cos, *sin; /* (n_pos, rot / 2) */
+    int64_t n_pos, rot;     /* the first rot <= head_dim dims are rotated, half-split */
 };
 
 /* One row's sampling, see sample_fwd. */
 struct sample_row {
-    float temperature;          /* 0: greedy */
-    float top_p;                /* 1: off */
-    int32_t top_k;              /* 0: off */
-    int32_t stream;             /* enum rng_stream */
+    float temperature; /* 0: greedy */
+    float top_p;       /* 1: off */
+    int32_t top_k;     /* 0: off */
+    int32_t stream;    /* enum rng_stream */
     uint64_t seed;
-    uint32_t counter[4];        /* (position, sample, prompt, step) */
+    uint32_t counter[4]; /* (position, sample, prompt, step) */
 };
 
 struct adamw_args {
     float lr, beta1, beta2, eps, decay; /* decay 0 for norms */
-    float bias1, bias2;         /* 1 - beta1^t, 1 - beta2^t */
-    float grad_scale;           /* applied to g first (clipping) */
+    float bias1, bias2;                 /* 1 - beta1^t, 1 - beta2^t */
+    float grad_scale;                   /* applied to g first (clipping) */
 };
 
 /*
@@ -100,17 +100,18 @@ struct adamw_args {
   /* dx (m, k) = ; dw (k) += over rows ascending */                                    \
   X(rmsnorm_bwd, (struct backend *b, float *dx, float *dw, const float *dy,            \
                   const float *x, const struct weight *w, float eps, int64_t m))       \
-  /* in place on heads 0 .. n_heads-1 of each row, (x1, x2) -> (x1 c - x2 s, x2 c + x1 s)\
-   * with s = sign * sin: -1 rotates back (the backward). pos (m). Row stride ld. */   \
+  /* in place on heads 0 .. n_heads-1 of each row, (x1, x2) -> (x1 c - x2 s,           \
+   * x2 c + x1 s) with s = sign * sin: -1 rotates back (the backward). pos (m). Row    \
+   * stride ld. */                                                                     \
   X(rope, (struct backend *b, float *x, const struct rope_table *t,                    \
-           const int32_t *pos, int64_t n_heads, int64_t head_dim, int64_t ld, float sign,\
-           int64_t m))                                                                 \
+           const int32_t *pos, int64_t n_heads, int64_t head_dim, int64_t ld,          \
+           float sign, int64_t m))                                                     \
   /* Copy row r's k and v heads (kv + r ld: G heads of k, then G heads of v) to        \
    * every slot dst[dst_off[r] .. dst_off[r+1]-1]; slot = page * KV_BLOCK + index */   \
   X(kv_write, (struct backend *b, float *cache, const float *kv,                       \
                const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,         \
                int64_t head_dim, int64_t ld, int64_t m))                               \
-  /* dkv (layout of kv, stride ld) = sum of the slots' gradients, in the order of dst */\
+  /* dkv (layout of kv, stride ld) = sum of the slots' gradients, in dst's order */    \
   X(kv_read_bwd, (struct backend *b, float *dkv, const float *dcache,                  \
                   const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,      \
                   int64_t head_dim, int64_t ld, int64_t m))                            \
@@ -155,8 +156,8 @@ struct adamw_args {
   /* dgu (m, 2F) = ; may be in place over gu */                                        \
   X(swiglu_bwd, (struct backend *b, float *dgu, const float *dh, const float *gu,      \
                  int64_t f, int64_t m))                                                \
-  /* y (m, D) = x + sum over slots ascending of weights[t, s] o[place[t K + s]], a chain\
-   * from x; weights NULL: plain sums. x may be y (in place) */                        \
+  /* y (m, D) = x + sum over slots ascending of weights[t, s] o[place[t K + s]], a     \
+   * chain from x; weights NULL: plain sums. x may be y (in place) */                  \
   X(moe_combine, (struct backend *b, float *y, const float *x, const float *o,         \
                   const int32_t *place, const float *weights, int64_t top_k, int64_t d,\
                   int64_t m))                                                          \
@@ -177,14 +178,16 @@ struct adamw_args {
   X(logprob_bwd, (struct backend *b, float *logits, const float *lse,                  \
                   const float *entropy, const int32_t *target, const float *dlogp,     \
                   const float *dent, float inv_temp, int64_t v, int64_t ld, int64_t m))\
-  /* token (m), logp (m): of the full distribution at `temperature` (1 if greedy), equal\
-   * in bits to logprob_fwd with inv_temp = 1 / temperature. The draw: among the top_k \
-   * largest (ties to the lower id), then the smallest set whose mass reaches top_p; ids\
-   * ascending, rng_uniform times the kept mass against the running sum of exp(z - max) */\
+  /* token (m), logp (m): of the full distribution at `temperature` (1 if greedy),     \
+   * equal in bits to logprob_fwd with inv_temp = 1 / temperature. The draw: among the \
+   * top_k largest (ties to the lower id), then the smallest set whose mass reaches    \
+   * top_p; ids ascending, rng_uniform times the kept mass against the running sum of  \
+   * exp(z - max) */                                                                   \
   X(sample_fwd, (struct backend *b, int32_t *token, float *logp, const float *logits,  \
                  const struct sample_row *rows, int64_t v, int64_t ld, int64_t m))     \
-  /* On n elements of master (fp32), m, v. Decoupled decay first: w *= 1 - lr decay; then\
-   * w -= lr (m / bias1) / (sqrt(v / bias2) + eps); then copy, if not NULL, = rounded w */\
+  /* On n elements of master (fp32), m, v. Decoupled decay first: w *= 1 - lr decay;   \
+   * then w -= lr (m / bias1) / (sqrt(v / bias2) + eps); then copy, if not        \
+   * NULL, = rounded w */                                                              \
   X(adamw, (struct backend *b, float *master, void *copy, enum dtype copy_dtype,       \
             float *m, float *v, const float *g, const struct adamw_args *args,         \
             int64_t n))                                                                \
@@ -201,8 +204,8 @@ struct adamw_args {
 
 struct backend;
 struct backend {
-    const char *name;      /* "cpu (avx512, 2 threads)" */
-    void *state;           /* the backend's own */
+    const char *name; /* "cpu (avx512, 2 threads)" */
+    void *state;      /* the backend's own */
     int (*reserve)(struct backend *b, void **out, size_t bytes, const char *what);
     void (*release)(struct backend *b, void *p, size_t bytes);
 #define X(op, params) void(*op) params;

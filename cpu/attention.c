@@ -43,7 +43,7 @@ static void softmax_line(struct tile *t, int64_t line, const struct attn_range *
         v16_store(s + v * V16, x);
         top = v16_max(top, x);
     }
-    const float block_max = v16_hmax(top);
+    const float block_max = v16_top(top);
     const float old = t->max[line];
     const float max = old > block_max ? old : block_max;
     v16 sum = v16_zero();
@@ -53,7 +53,7 @@ static void softmax_line(struct tile *t, int64_t line, const struct attn_range *
         sum = v16_add(sum, p);
     }
     float *const o = t->o + line * t->lines->head_dim;
-    if (max != old) { /* else the factor is 1 */
+    if (max != old && old != -INFINITY) { /* else the factor is 1, or sum and o are 0 */
         const float shrink = vm_exp(old - max);
         t->sum[line] *= shrink;
         scale_line(o, shrink, t->lines->head_dim);
@@ -91,8 +91,9 @@ static void tile_block(struct tile *t, const float *keys, int64_t block)
     CPU_NAME(attn_product_run)(&scores);
     for (int64_t i = begin; i < end; i++)
         softmax_line(t, i, &seen[i], n_vectors);
-    CPU_NAME(attn_add_visible)(t->o + begin * d, d, t->p + begin * KV_BLOCK,
-                               keys + d * KV_BLOCK, seen + begin, end - begin, d);
+    CPU_NAME(attn_add_visible)
+    (t->o + begin * d, d, t->p + begin * KV_BLOCK, keys + d * KV_BLOCK, seen + begin,
+     end - begin, d);
 }
 
 static void finish_tile(const struct tile *t, float *y, float *lse, int64_t n_heads)
@@ -166,8 +167,8 @@ void CPU_NAME(attn_fwd)(struct backend *b, float *y, float *lse, const float *q,
     attn_check(a);
     const struct fwd f = {.y = y, .lse = lse, .q = q, .cache = cache, .a = a};
     const int64_t flops = 4 * a->n_rows * a->n_heads * a->head_dim * KV_BLOCK;
-    const size_t scratch =
-        (size_t)(ATTN_LINES * (KV_BLOCK + 2 * a->head_dim)) * sizeof(float);
+    const size_t scratch = (size_t)(ATTN_LINES * (KV_BLOCK + 2 * a->head_dim)) *
+                           sizeof(float);
     int64_t next = 0;
 #pragma omp parallel num_threads(cpu_team(b, flops))
     run_share(&f, &next, cpu_scratch(b, omp_get_thread_num(), scratch));

@@ -21,9 +21,9 @@ enum { ATTN_LINES = 24, ATTN_ROWS = 6, ATTN_MAX_HEAD_DIM = 512 };
 /* The lines of one sequence on one kv head */
 struct attn_lines {
     int64_t n, per_kv;
-    int64_t row0, head0;   /* row of line 0 in the batch, first query head */
+    int64_t row0, head0; /* row of line 0 in the batch, first query head */
     int64_t first_pos, window, head_dim;
-    const int32_t *pages;  /* of the sequence */
+    const int32_t *pages;       /* of the sequence */
     int64_t page_floats, k_off; /* of a page; from its start to this head's keys */
 };
 
@@ -36,17 +36,17 @@ static inline struct attn_lines attn_lines(const struct attn_batch *a, int64_t s
                                            int64_t g)
 {
     const int64_t per_kv = a->n_heads / a->n_kv_heads;
-    return (struct attn_lines){
-        .n = (a->row_off[seq + 1] - a->row_off[seq]) * per_kv,
-        .per_kv = per_kv,
-        .row0 = a->row_off[seq],
-        .head0 = g * per_kv,
-        .first_pos = a->first_pos[seq],
-        .window = a->window,
-        .head_dim = a->head_dim,
-        .pages = a->pages + a->page_off[seq],
-        .page_floats = 2 * a->n_kv_heads * a->head_dim * KV_BLOCK,
-        .k_off = 2 * g * a->head_dim * KV_BLOCK};
+    return (struct attn_lines){.n = (a->row_off[seq + 1] - a->row_off[seq]) * per_kv,
+                               .per_kv = per_kv,
+                               .row0 = a->row_off[seq],
+                               .head0 = g * per_kv,
+                               .first_pos = a->first_pos[seq],
+                               .window = a->window,
+                               .head_dim = a->head_dim,
+                               .pages = a->pages + a->page_off[seq],
+                               .page_floats = 2 * a->n_kv_heads * a->head_dim *
+                                              KV_BLOCK,
+                               .k_off = 2 * g * a->head_dim * KV_BLOCK};
 }
 
 static inline int64_t attn_row(const struct attn_lines *s, int64_t line)
@@ -117,7 +117,8 @@ static inline void attn_check(const struct attn_batch *a)
  * selection, since what lies there may be NaN. */
 V16_FN v16 attn_mask(v16 x, int v, const struct attn_range *seen, float other)
 {
-    static const float slots[V16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    static const float slots[V16] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                     8, 9, 10, 11, 12, 13, 14, 15};
     const v16 slot = v16_add(v16_load(slots), v16_set1((float)(v * V16)));
     const v16 begin = v16_set1((float)seen->begin - 0.5f);
     const v16 end = v16_set1((float)seen->end - 0.5f);

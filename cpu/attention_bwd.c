@@ -1,13 +1,13 @@
 /*
  * Attention backward, from the lse of the forward. Per line and visible slot j:
  *   p_j = exp(scale <q, k_j> - lse),  D = <dy, y>,  ds_j = scale p_j (<dy, v_j> - D)
- *   dq = sum ds_j k_j (j ascending),  dk_j += ds_j q,  dv_j += p_j dy (lines ascending).
- * A task is a group of sequences and a kv head, hence the one writer of its part of the
- * pages: sequences in order, in each the blocks of keys upwards, and in a block the
- * lines that see any of it, in tiles. V and K of a block are transposed once for all
- * its lines, so that every product has its columns along memory. dq's chain lies in dq.
- * Slots that no line of a tile sees are left alone; a slot seen by only some of the
- * lines gets 0 from the others.
+ *   dq = sum ds_j k_j (j ascending),  dk_j += ds_j q,  dv_j += p_j dy (lines
+ * ascending). A task is a group of sequences and a kv head, hence the one writer of its
+ * part of the pages: sequences in order, in each the blocks of keys upwards, and in a
+ * block the lines that see any of it, in tiles. V and K of a block are transposed once
+ * for all its lines, so that every product has its columns along memory. dq's chain
+ * lies in dq. Slots that no line of a tile sees are left alone; a slot seen by only
+ * some of the lines gets 0 from the others.
  */
 #include "cpu/attention.h"
 #include "cpu/gemm_transpose.h"
@@ -74,8 +74,8 @@ static void score_line(const struct block *b, int64_t line, int64_t i,
 {
     const struct bwd *const f = b->f;
     const int64_t d = b->lines->head_dim;
-    const int64_t at =
-        attn_row(b->lines, line) * f->a->n_heads + attn_head(b->lines, line);
+    const int64_t at = attn_row(b->lines, line) * f->a->n_heads +
+                       attn_head(b->lines, line);
     const v16 sum = v16_set1(dot(b->dy + i * d, f->y + at * d, d));
     const v16 scale = v16_set1(f->a->scale), lse = v16_set1(f->lse[at]);
     float *const p = b->p + i * KV_BLOCK, *const ds = b->ds + i * KV_BLOCK;
@@ -226,8 +226,8 @@ void CPU_NAME(attn_bwd)(struct backend *b, float *dq, float *dcache, const float
 #pragma omp parallel for num_threads(cpu_team(b, flops)) schedule(dynamic, 1)
     for (int64_t t = 0; t < n_tasks; t++) {
         const int64_t group = t / a->n_kv_heads, g = t % a->n_kv_heads;
-        float *const scratch =
-            cpu_scratch(b, omp_get_thread_num(), scratch_bytes(a->head_dim));
+        float *const scratch = cpu_scratch(b, omp_get_thread_num(),
+                                           scratch_bytes(a->head_dim));
         for (int64_t s = a->group_off[group]; s < a->group_off[group + 1]; s++)
             sequence_bwd(&f, s, g, scratch);
     }

@@ -127,7 +127,8 @@ void CPU_NAME(attn_product_run)(const struct attn_product *p)
 /*
  * Lines see ranges whose ends do not decrease with the line. The slots that all lines
  * of a tile see go through the product together; what a line sees before and after
- * them, alone, so that a slot outside a line's range is never multiplied, not even by 0.
+ * them, alone, so that a slot outside a line's range is never multiplied, not even by
+ * 0.
  */
 static void add_tile(const struct attn_product *whole, const struct attn_range *seen)
 {

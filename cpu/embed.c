@@ -20,9 +20,9 @@ static struct table_row find_row(const struct weight *t, int32_t id)
     CHECK(id >= 0 && id < t->n, "token %d of %lld", id, (long long)t->n);
     if (t->layout == WEIGHT_PLAIN)
         return (struct table_row){.at = id * t->k, .step = 1};
-    return (struct table_row){
-        .at = id / WEIGHT_PANEL * t->k * WEIGHT_PANEL + id % WEIGHT_PANEL,
-        .step = WEIGHT_PANEL};
+    return (struct table_row){.at = id / WEIGHT_PANEL * t->k * WEIGHT_PANEL +
+                                    id % WEIGHT_PANEL,
+                              .step = WEIGHT_PANEL};
 }
 
 void CPU_NAME(embed_fwd)(struct backend *b, float *y, const struct weight *table,

@@ -69,7 +69,8 @@ static void head_row_bwd(float *row, const struct head_grad *g, int64_t v, int64
         v16_store_n(row + i, v16_mul(minus, v16_mul(v16_exp(t), c)), n);
     }
     const float t = z_target - g->lse;
-    const float c = fmaf(g->dent, (t < head_lowest ? head_lowest : t) + g->entropy, g->dlogp);
+    const float c = fmaf(g->dent, (t < head_lowest ? head_lowest : t) + g->entropy,
+                         g->dlogp);
     row[g->target] = g->inv_temp * (g->dlogp - vm_exp(t) * c);
     memset(row + v, 0, (size_t)(ld - v) * sizeof(float));
 }

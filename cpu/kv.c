@@ -54,10 +54,9 @@ void CPU_NAME(kv_read_bwd)(struct backend *b, float *dkv, const float *dcache,
             memset(dk, 0, (size_t)head_dim * sizeof(float));
             memset(dv, 0, (size_t)head_dim * sizeof(float));
             for (int64_t i = dst_off[r]; i < dst_off[r + 1]; i++) {
-                const float *const k =
-                    dcache + key_at(dst[i], g, n_kv_heads, head_dim);
-                const float *const v =
-                    dcache + value_at(dst[i], g, n_kv_heads, head_dim);
+                const float *const k = dcache + key_at(dst[i], g, n_kv_heads, head_dim);
+                const float *const v = dcache +
+                                       value_at(dst[i], g, n_kv_heads, head_dim);
                 for (int64_t d = 0; d < head_dim; d++)
                     dk[d] += k[d * KV_BLOCK];
                 for (int64_t d = 0; d < head_dim; d++)

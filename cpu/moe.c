@@ -132,6 +132,6 @@ void CPU_NAME(moe_weight_bwd)(struct backend *b, float *dweights, float *dh, flo
 {
 #pragma omp parallel for num_threads(cpu_team(b, 4 * m * top_k * f)) schedule(static)
     for (int64_t i = 0; i < m * top_k; i++)
-        dweights[i] =
-            weight_pair_bwd(dh + place[i] * f, h + place[i] * f, weights[i], f);
+        dweights[i] = weight_pair_bwd(dh + place[i] * f, h + place[i] * f, weights[i],
+                                      f);
 }

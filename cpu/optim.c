@@ -22,8 +22,8 @@ static void adamw_chunk(float *w, float *m, float *v, const float *g,
         const int left = v16_left(n, i);
         const v16 x = v16_mul(v16_load_n(g + i, left), scale);
         const v16 m1 = v16_fma(beta1, v16_load_n(m + i, left), v16_mul(rest1, x));
-        const v16 v1 =
-            v16_fma(beta2, v16_load_n(v + i, left), v16_mul(rest2, v16_mul(x, x)));
+        const v16 v1 = v16_fma(beta2, v16_load_n(v + i, left),
+                               v16_mul(rest2, v16_mul(x, x)));
         const v16 size = v16_add(v16_sqrt(v16_div(v1, bias2)), eps);
         const v16 step = v16_div(v16_div(m1, bias1), size);
         const v16 decayed = v16_mul(v16_load_n(w + i, left), keep);

@@ -28,7 +28,8 @@ void CPU_NAME(rope)(struct backend *b, float *x, const struct rope_table *t,
     const int64_t half = t->rot / 2;
     CHECK(t->rot <= head_dim && t->rot % 2 == 0, "rot %lld of head_dim %lld",
           (long long)t->rot, (long long)head_dim);
-#pragma omp parallel for num_threads(cpu_team(b, 6 * m * n_heads * half)) schedule(static)
+#pragma omp parallel for num_threads(cpu_team(b, 6 * m * n_heads * half))              \
+    schedule(static)
     for (int64_t r = 0; r < m; r++) {
         CHECK(pos[r] >= 0 && pos[r] < t->n_pos, "position %d of %lld", pos[r],
               (long long)t->n_pos);

@@ -6,9 +6,9 @@
  * reached; three passes over the row, no sort, no memory that grows with it.
  *
  * The draw walks the kept ids in order: chunk sums in floats by the row rule, added in
- * double; inside the chunk that passes u * mass, one by one. Rounding may leave u * mass
- * at the very end unreached; then the last id of non-zero mass is taken. A row with NaN
- * gives some valid id and a NaN log-probability.
+ * double; inside the chunk that passes u * mass, one by one. Rounding may leave u *
+ * mass at the very end unreached; then the last id of non-zero mass is taken. A row
+ * with NaN gives some valid id and a NaN log-probability.
  */
 #include "cpu/head.h"
 
@@ -159,8 +159,8 @@ static void fill_histogram(double *sum, const struct row *row, bool by_mass,
         for (int64_t i = 0; i < n; i++) {
             const uint32_t key = key_of(z[i]);
             if ((key & mask) == prefix)
-                ways[key >> shift & index_mask][i % WAYS] +=
-                    by_mass ? (double)e[i] : 1.0;
+                ways[key >> shift & index_mask][i % WAYS] += by_mass ? (double)e[i]
+                                                                     : 1.0;
         }
     }
     for (int64_t i = 0; i < RADIX; i++)
@@ -191,12 +191,12 @@ static struct cut find_cut(const struct row *row, bool by_mass, double want)
         range.prefix |= (uint32_t)found << shifts[level];
         range.mask = ~UINT32_C(0) << shifts[level];
     }
-    const float e =
-        by_mass ? vm_exp(float_of(range.prefix) - row->stats.max) : 1.0f;
+    const float e = by_mass ? vm_exp(float_of(range.prefix) - row->stats.max) : 1.0f;
     const double n_ties = ceil(want / (double)e);
     return (struct cut){.key = range.prefix,
-                        .n_ties = n_ties < 1 ? 1 : n_ties < 1e9 ? (int64_t)n_ties
-                                                                : 1000000000};
+                        .n_ties = n_ties < 1     ? 1
+                                  : n_ties < 1e9 ? (int64_t)n_ties
+                                                 : 1000000000};
 }
 
 /* The id in the chunk at which the running sum passes `want`, else its last id of
@@ -259,8 +259,8 @@ static int64_t sample_row(struct row *row, const struct sample_row *s)
         row->cut = by_p;
     }
     const uint32_t *const c = s->counter;
-    const float u =
-        rng_uniform(s->seed, (enum rng_stream)s->stream, c[0], c[1], c[2], c[3]);
+    const float u = rng_uniform(s->seed, (enum rng_stream)s->stream, c[0], c[1], c[2],
+                                c[3]);
     return draw(row, (double)u * kept_mass(row));
 }
 

@@ -30,13 +30,15 @@ const char *comm_transport(const struct comm *c); /* "self", "mpi (Open MPI v4.1
 
 int comm_barrier(struct comm *c) WARN_UNUSED;
 int comm_bcast(struct comm *c, void *data, size_t bytes, int root) WARN_UNUSED;
+/* Never to oneself; tags 0 to 16383. */
 int comm_send(struct comm *c, const void *data, size_t bytes, int to,
               int tag) WARN_UNUSED;
 int comm_recv(struct comm *c, void *data, size_t bytes, int from, int tag) WARN_UNUSED;
 /* Rank r's bytes out[r] go to rank r; in[r] (appended to a reset buffer) is what r sent
  * here. */
 int comm_exchange(struct comm *c, const struct buf *out, struct buf *in) WARN_UNUSED;
-/* Everyone's `bytes` bytes in rank order into all (size * bytes). */
+/* Everyone's `bytes` bytes in rank order into all (size * bytes); mine may lie in its
+ * place there already. */
 int comm_allgather(struct comm *c, const void *mine, size_t bytes,
                    void *all) WARN_UNUSED;
 /* The smallest status code of all ranks (0 when all are fine): every rank learns that
@@ -69,5 +71,11 @@ int comm_tree_sum(struct comm *c, const struct comm_tree *t, float *out,
 int watchdog_start(struct comm *world, double seconds) WARN_UNUSED;
 void watchdog_beat(const char *phase);
 void watchdog_stop(void);
+
+/* Call first in main: unless the user has set OpenMP's waiting policy, starts the
+ * program again (execv) with a short spin. libgomp's default spins so long at every
+ * barrier that ranks sharing cores, or any other load on the machine, slow small
+ * operations a hundredfold. */
+void launch_tame_openmp(char **argv);
 
 #endif

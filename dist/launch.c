@@ -1,8 +1,9 @@
 /*
- * Was this process started by mpirun, mpiexec or srun? MPI_Init takes a second even for
+ * How the process was started, and how it should start. MPI_Init takes a second even for
  * one rank, so a plain start asks here first.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "dist/dist_private.h"
 
@@ -28,4 +29,13 @@ int launch_size(void)
         return 0;
     const int tasks = count_of("SLURM_STEP_NUM_TASKS");
     return tasks > 0 ? tasks : 1;
+}
+
+void launch_tame_openmp(char **argv)
+{
+    if (getenv("GOMP_SPINCOUNT") != NULL || getenv("OMP_WAIT_POLICY") != NULL)
+        return;
+    /* read by libgomp before main, so only a fresh start sees it */
+    if (setenv("GOMP_SPINCOUNT", "10000", 1) == 0)
+        (void)execv("/proc/self/exe", argv); /* returns only on failure: go on as is */
 }

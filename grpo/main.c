@@ -59,6 +59,7 @@ static void print_error(const struct comm *world, int status)
 
 int main(int argc, char **argv)
 {
+    launch_tame_openmp(argv);
     if (argc < 2 || strcmp(argv[1], "help") == 0 || wants_help(1, argv + 1)) {
         if (argc > 2)
             help_command(argv[2], stdout);

@@ -62,14 +62,14 @@ static void grow_slots(struct vocab *v)
     }
 }
 
-/* The bytes that a text stands for: mapped back when every character is of the byte
- * alphabet, else the text as it is. */
-static void put_bytes(struct vocab *v, struct piece *p)
+/* The bytes that the text pool[off .. off + len) stands for: mapped back when every
+ * character is of the byte alphabet, else the text as it is. */
+static void put_bytes(struct vocab *v, struct piece *p, size_t off, size_t len)
 {
     const size_t start = v->pool.len;
     bool is_mapped = true;
-    for (size_t i = 0; i < p->text_len && is_mapped;) {
-        const char *const s = v->pool.data + p->text_off + i;
+    for (size_t i = 0; i < len && is_mapped;) {
+        const char *const s = v->pool.data + off + i;
         const int byte = byte_from_char(utf8_get(s));
         const char c = (char)byte;
         is_mapped = byte >= 0;
@@ -79,8 +79,15 @@ static void put_bytes(struct vocab *v, struct piece *p)
     }
     if (!is_mapped)
         v->pool.len = start;
-    p->bytes_off = is_mapped ? start : p->text_off;
-    p->n_bytes = is_mapped ? (uint32_t)(v->pool.len - start) : p->text_len;
+    p->bytes_off = is_mapped ? start : off;
+    p->n_bytes = (uint32_t)(is_mapped ? v->pool.len - start : len);
+}
+
+void vocab_set_decoded(struct vocab *v, int32_t id, const char *text, size_t len)
+{
+    const size_t off = v->pool.len;
+    buf_append(&v->pool, text, len);
+    put_bytes(v, &v->pieces[id], off, len);
 }
 
 int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id)
@@ -108,7 +115,7 @@ int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id)
     *p = (struct piece){
         .text_off = v->pool.len, .text_len = (uint32_t)len, .is_used = true};
     buf_append(&v->pool, text, len + 1); /* with its NUL, for messages */
-    put_bytes(v, p);
+    put_bytes(v, p, p->text_off, p->text_len);
     v->slots[slot] = id;
     v->n_texts++;
     if (id >= v->n)

@@ -221,6 +221,31 @@ static int add_added(struct loader *l, const char *text, size_t len, int32_t *id
     return STATUS_OK;
 }
 
+/* A normalised token is not only searched for but also decoded as its normalised text;
+ * where that differs, the library no longer knows it as special. */
+static int set_pattern(struct loader *l, struct added_token *out, const char *text,
+                       size_t len, bool is_special)
+{
+    struct piece *const piece = &l->t->vocab.pieces[out->id];
+    struct buf pattern = {0};
+    int status = STATUS_OK;
+    piece->is_special = piece->is_special || is_special;
+    if (out->is_normalized && l->t->has_nfc)
+        status = utf8_append_nfc(&pattern, text, len);
+    else
+        buf_append(&pattern, text, len);
+    if (status == STATUS_OK) {
+        out->pattern = mem_strndup(pattern.data, pattern.len);
+        out->len = pattern.len;
+        if (pattern.len != len || memcmp(pattern.data, text, len) != 0) {
+            piece->is_special = false;
+            vocab_set_decoded(&l->t->vocab, out->id, pattern.data, pattern.len);
+        }
+    }
+    buf_release(&pattern);
+    return status;
+}
+
 /* Fills *out; its pattern stays NULL when the token is to be left out. */
 static int read_added(struct loader *l, const json_t *spec, struct added_token *out)
 {
@@ -243,54 +268,60 @@ static int read_added(struct loader *l, const json_t *spec, struct added_token *
     TRY(json_get_bool(spec, "lstrip", &out->has_lstrip, NULL, l->where));
     TRY(json_get_bool(spec, "rstrip", &out->has_rstrip, NULL, l->where));
     TRY(json_get_bool(spec, "single_word", &out->is_single_word, NULL, l->where));
-    const bool is_known =
-        len > 0 && vocab_find(&l->t->vocab, text, len) != TOKEN_NONE &&
-        l->t->vocab.pieces[vocab_find(&l->t->vocab, text, len)].is_added;
-    if (len == 0 || is_known)
+    if (len == 0)
         return STATUS_OK;
     TRY(add_added(l, text, len, &out->id));
     if (id >= 0 && id != out->id)
         log_warn("%s: added token \"%s\" has id %lld in the file and %d by the "
                  "library's rule, which counts",
                  l->where, text, (long long)id, out->id);
-    l->t->vocab.pieces[out->id].is_added = true;
-    l->t->vocab.pieces[out->id].is_special = is_special;
-    struct buf pattern = {0};
-    int status = STATUS_OK;
-    if (out->is_normalized && l->t->has_nfc)
-        status = utf8_append_nfc(&pattern, text, len);
-    else
-        buf_append(&pattern, text, len);
-    if (status == STATUS_OK) {
-        out->pattern = mem_strndup(pattern.data, pattern.len);
-        out->len = pattern.len;
-    }
-    buf_release(&pattern);
-    return status;
+    return set_pattern(l, out, text, len, is_special);
 }
 
-static int read_all_added(struct loader *l, const json_t *list)
+/* A token given again replaces the earlier one, but stays special if that was. */
+static void keep_added(struct vocab *v, struct added_token *list, int64_t *n,
+                       const struct added_token *t)
 {
-    if (list == NULL || json_is_null(list))
-        return STATUS_OK;
-    if (!json_is_array(list))
-        return ERR(ERR_INPUT, "%s: \"added_tokens\" is of type %s, expected a list",
-                   l->where, json_type_name(list));
-    const size_t n = json_array_size(list);
-    struct added_token *const raw = mem_alloc(n * sizeof(*raw));
-    struct added_token *const normalized = mem_alloc(n * sizeof(*normalized));
-    int64_t n_raw = 0, n_normalized = 0;
-    int status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && i < n; i++) {
-        struct added_token t = {0};
-        status = read_added(l, json_array_get(list, i), &t);
-        if (t.pattern != NULL && t.is_normalized)
-            normalized[n_normalized++] = t;
-        else if (t.pattern != NULL)
-            raw[n_raw++] = t;
+    struct piece *const piece = &v->pieces[t->id];
+    if (piece->added == 0)
+        piece->added = (int32_t)++ * n;
+    mem_free(list[piece->added - 1].pattern);
+    list[piece->added - 1] = *t;
+}
+
+/* Those searched in raw and in normalised text, apart. */
+static void part_added(struct tokenizer *t, const struct added_token *list, int64_t n)
+{
+    struct added_token *const parts[2] = {mem_alloc((size_t)n * sizeof(*list)),
+                                          mem_alloc((size_t)n * sizeof(*list))};
+    int64_t n_parts[2] = {0, 0};
+    for (int64_t i = 0; i < n; i++) {
+        const int part = list[i].is_normalized;
+        parts[part][n_parts[part]++] = list[i];
     }
-    added_set_take(&l->t->raw, raw, n_raw);
-    added_set_take(&l->t->normalized, normalized, n_normalized);
+    added_set_take(&t->raw, parts[0], n_parts[0]);
+    added_set_take(&t->normalized, parts[1], n_parts[1]);
+}
+
+static int read_all_added(struct loader *l, const json_t *spec)
+{
+    if (spec == NULL || json_is_null(spec))
+        return STATUS_OK;
+    if (!json_is_array(spec))
+        return ERR(ERR_INPUT, "%s: \"added_tokens\" is of type %s, expected a list",
+                   l->where, json_type_name(spec));
+    const size_t size = json_array_size(spec);
+    struct added_token *const list = mem_alloc(size * sizeof(*list));
+    int64_t n = 0;
+    int status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < size; i++) {
+        struct added_token t = {0};
+        status = read_added(l, json_array_get(spec, i), &t);
+        if (t.pattern != NULL)
+            keep_added(&l->t->vocab, list, &n, &t);
+    }
+    part_added(l->t, list, n);
+    mem_free(list);
     return status;
 }
 

@@ -35,7 +35,8 @@ enum { TOKEN_NONE = -1, MAX_TOKENS = 1 << 24 };
 struct piece {
     size_t text_off, bytes_off; /* into vocab.pool */
     uint32_t text_len, n_bytes;
-    bool is_used, is_model, is_added, is_special;
+    int32_t added; /* its place among the added tokens + 1; 0: none */
+    bool is_used, is_model, is_special;
 };
 
 struct vocab {
@@ -48,6 +49,8 @@ struct vocab {
 /* Adds a text under an id that is free; ERR_INPUT when the text or the id is taken. */
 int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id) WARN_UNUSED;
 int32_t vocab_find(const struct vocab *v, const char *text, size_t len);
+/* Decodes id as another text from now on. */
+void vocab_set_decoded(struct vocab *v, int32_t id, const char *text, size_t len);
 void vocab_release(struct vocab *v);
 
 struct merge {

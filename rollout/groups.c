@@ -6,6 +6,7 @@
  */
 #include "rollout/groups.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "core/carve.h"
@@ -121,6 +122,24 @@ static int take(const struct buf *in, size_t *off, void *dst, size_t bytes)
     return STATUS_OK;
 }
 
+/* What a sender's struct can hold. The flags are looked at as bytes: to read a bool
+ * that is neither 0 nor 1 is itself undefined. */
+static int check_info(const struct groups *g, const struct sample_info *info)
+{
+    const unsigned char *const raw = (const unsigned char *)info;
+    if (info->n_tokens < 0 || info->n_tokens > g->max_new)
+        return ERR(ERR_COMM, "received a sample of %d tokens (limit %lld)",
+                   info->n_tokens, (long long)g->max_new);
+    if (info->finish > FINISH_LENGTH || info->reason >= REWARD_N_REASONS ||
+        raw[offsetof(struct sample_info, is_correct)] > 1 ||
+        raw[offsetof(struct sample_info, has_form)] > 1)
+        return ERR(ERR_COMM, "received a sample with finish %d, reason %d, flags %d %d",
+                   info->finish, info->reason,
+                   raw[offsetof(struct sample_info, is_correct)],
+                   raw[offsetof(struct sample_info, has_form)]);
+    return STATUS_OK;
+}
+
 static int take_group(struct groups *g, const struct buf *in, size_t *off)
 {
     int64_t head[3];
@@ -137,9 +156,7 @@ static int take_group(struct groups *g, const struct buf *in, size_t *off)
     for (int64_t s = 0; s < g->n_samples; s++) {
         struct sample_info *const info = groups_info(g, p, s);
         TRY(take(in, off, info, sizeof(*info)));
-        if (info->n_tokens < 0 || info->n_tokens > g->max_new)
-            return ERR(ERR_COMM, "received a sample of %d tokens (limit %lld)",
-                       info->n_tokens, (long long)g->max_new);
+        TRY(check_info(g, info));
         const size_t n = (size_t)info->n_tokens;
         TRY(take(in, off, groups_tokens(g, p, s), n * sizeof(int32_t)));
         TRY(take(in, off, groups_logp(g, p, s), n * sizeof(float)));

@@ -16,6 +16,7 @@ core/mem n_allocations      # the counter that shows that a step allocates nothi
 core/mem alloc_hook         # test hook
 core/mem alloc_hook_user    # its argument
 dist/watchdog dog           # one per process: shared by its thread and the callers
+grpo/train stop_requested   # all that a signal handler may touch
 '
 
 if grep -qE -e '-fsanitize|--coverage' "$dir/flags.stamp"; then
@@ -40,6 +41,7 @@ found=$(
             NF >= 7 {
                 gsub(/ /, "", $1); gsub(/ /, "", $3); gsub(/ /, "", $4); gsub(/ /, "", $7)
                 if ($4 == "SECTION" || $4 == "FILE") next
+                if ($1 ~ /^\.gomp_critical_user_/) next   # the lock of an omp critical
                 writable = $7 ~ /^\.(data|bss|tdata|tbss|lbss|ldata)/ || $7 == "*COM*"
                 if (!writable || $7 ~ /^\.data\.rel\.ro/) next
                 sub(/\.[0-9]+$/, "", $1)          # a local static

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the communicator's test under mpirun with 1..5 ranks, then lets one rank stop, die
-# or abort and checks the job's exit status.
+# Runs the communicator's test under mpirun with 1..5 ranks, then lets one rank stop,
+# die or abort and checks the exit status of the job.
 #   tests/run_mpi.sh build/release/tests/dist/test_comm
 set -u
 test_comm=${1:?usage: tests/run_mpi.sh TEST_COMM_BINARY}

@@ -1,9 +1,9 @@
 /*
  * Error limits of the tests, each with its derivation. u = 2^-24 is fp32's unit
- * roundoff: a rounded operation has relative error <= u. "Reference" is the same formula
- * in double, whose own error (2^-53 relative) is nothing beside these. A limit is a
- * bound, not a measurement: where a test passes with much room, that is how rounding
- * errors average out.
+ * roundoff: a rounded operation has relative error <= u. "Reference" is the same
+ * formula in double, whose own error (2^-53 relative) is nothing beside these. A limit
+ * is a bound, not a measurement: where a test passes with much room, that is how
+ * rounding errors average out.
  */
 #ifndef TESTS_TOL_H
 #define TESTS_TOL_H
@@ -19,16 +19,17 @@ static const double tol_unit = 0x1p-24;
 static const double tol_exp_ulp = 1.0;
 static const double tol_log_ulp = 1.0;
 
-/* A sum of n products of magnitude `sum_abs` = sum |a_i b_i| in any order, one fma each:
- * n u sum_abs (first order); 2 more roundings for what is done to it afterwards. */
+/* A sum of n products of magnitude `sum_abs` = sum |a_i b_i| in any order, one fma
+ * each: n u sum_abs (first order); 2 more roundings for what is done to it afterwards.
+ */
 static inline double tol_sum(int64_t n, double sum_abs)
 {
     return (double)(n + 2) * tol_unit * sum_abs;
 }
 
-/* exp(s - max) / sum over n terms, relative: the error `ds` of s counts fully in exp and
- * again in the sum; s - max rounds once relative to |s - max| <= `spread`; exp 2 u, the
- * sum n u, the division u. */
+/* exp(s - max) / sum over n terms, relative: the error `ds` of s counts fully in exp
+ * and again in the sum; s - max rounds once relative to |s - max| <= `spread`; exp 2 u,
+ * the sum n u, the division u. */
 static inline double tol_softmax(int64_t n, double ds, double spread)
 {
     return 2 * (ds + spread * tol_unit) + (double)(n + 8) * tol_unit;

@@ -8,7 +8,7 @@ set -euo pipefail
 grpo=$1
 kind=${2:-short}
 case $kind in
-short) run=${RUN:-runs/demo} config=configs/demo.ini pre_steps=${PRE_STEPS:-500}
+short) run=${RUN:-runs/demo} config=configs/demo.ini pre_steps=${PRE_STEPS:-400}
        synth=(--pretrain 40000 --train 8000 --heldout 500 --min-steps 1 --max-steps 2
               --max-number 20) ;;
 long)  run=${RUN:-runs/demo-long} config=configs/demo-long.ini pre_steps=${PRE_STEPS:-2000}

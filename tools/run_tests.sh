@@ -4,7 +4,7 @@
 # A binary counts by cmocka's summary lines; one that crashes, hangs or prints no summary is
 # one more failure. A script is one test: exit 0 passed, 77 or a line "SKIP ..." skipped.
 # The last line is the sum. Logs stay beside the binaries.
-#   O=DIR  TEST_TIMEOUT=120  SCRIPT_TIMEOUT=900  SKIP_SCRIPTS="names"
+#   O=DIR  TEST_TIMEOUT=300  SCRIPT_TIMEOUT=900  SKIP_SCRIPTS="names"
 set -u
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 passed=0 failed=0 skipped=0
@@ -17,11 +17,11 @@ count() {
 
 run_binary() {
     local binary=$1 log=$1.log status p f s start=$EPOCHREALTIME
-    timeout -k 5 "${TEST_TIMEOUT:-120}" "$binary" >"$log" 2>&1
+    timeout -k 5 "${TEST_TIMEOUT:-300}" "$binary" >"$log" 2>&1
     status=$?
     p=$(count PASSED "$log") f=$(count FAILED "$log") s=$(count SKIPPED "$log")
     if ((status == 124 || status == 137)); then
-        echo "stopped after ${TEST_TIMEOUT:-120} s" >>"$log"
+        echo "stopped after ${TEST_TIMEOUT:-300} s" >>"$log"
     fi
     # failures that cmocka did not list: a crash, a hang, a leak report, an empty program
     if ((status != 0 && f == 0)) || ((p + f + s == 0)); then

@@ -1,5 +1,8 @@
 # The targets that people call, besides `all`: what they do is in tools/ and tests/.
 
+# the two commands of the README build on all cores unless -j was given
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # test scripts that run programs, and the argument each takes (else the object directory)
 RUN_SCRIPTS := $(sort $(wildcard tests/run_*.sh))
 ARG_run_mpi = $(O)/tests/dist/test_comm
@@ -31,6 +34,7 @@ test:
 # Two steps: what `deps` installed (a compiler, MPI) is seen by a fresh make.
 check:
 	@tools/install_deps.sh
+	@$(MAKE) --no-print-directory $(PARALLEL) all tests
 	@$(MAKE) --no-print-directory check-built
 
 check-built: all tests
@@ -54,7 +58,7 @@ coverage-run: tests
 
 demo demo-long:
 	@tools/install_deps.sh
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@grpo=$$($(MAKE) --no-print-directory print-program) && \
 	    tools/demo.sh "$$grpo" $(if $(filter demo,$@),short,long)
 .PHONY: print-program

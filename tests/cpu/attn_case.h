@@ -73,15 +73,15 @@ OP_FN void case_layout(struct attn_case *c, const struct attn_spec *p)
             const bool is_prompt = p->has_prompt && i == 0;
             const int64_t first =
                 is_prompt ? 0 : p->shared_pages * KV_BLOCK + op_below(p->max_first + 1);
-            const int64_t m =
-                is_prompt ? p->shared_pages * KV_BLOCK : op_below(p->max_rows + 1);
+            const int64_t m = is_prompt ? p->shared_pages * KV_BLOCK
+                                        : op_below(p->max_rows + 1);
             const int64_t n_used = (first + m + KV_BLOCK - 1) / KV_BLOCK;
             c->first_pos[s] = (int32_t)first;
             rows += m;
             c->row_off[s + 1] = (int32_t)rows;
             for (int64_t j = 0; j < n_used; j++)
-                c->pages[n++] =
-                    (int32_t)(j < p->shared_pages ? shared + j : c->n_pages++);
+                c->pages[n++] = (int32_t)(j < p->shared_pages ? shared + j
+                                                              : c->n_pages++);
             c->page_off[s + 1] = (int32_t)n;
             assert_true(s < CASE_MAX_SEQS && n <= CASE_MAX_PAGES);
         }

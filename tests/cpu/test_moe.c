@@ -206,7 +206,8 @@ static void run_weight_bwd(struct backend *b, void *arg)
                       p->m);
 }
 
-static const int64_t combine_shapes[][3] = {{1, 0, 4}, {1, 1, 1}, {2, 3, 17}, {8, 50, 96}};
+static const int64_t combine_shapes[][3] = {
+    {1, 0, 4}, {1, 1, 1}, {2, 3, 17}, {8, 50, 96}};
 
 static void test_combine(void **state)
 {

@@ -55,8 +55,7 @@ static void check_fwd(const struct norm *p)
 {
     const int64_t k = p->w.k;
     for (int64_t i = 0; i < p->m * k; i++) {
-        const double r =
-            1 / sqrt(mean_square(p->x + i / k * k, k) + (double)p->eps);
+        const double r = 1 / sqrt(mean_square(p->x + i / k * k, k) + (double)p->eps);
         const double w = (double)dtype_get(p->w.data, p->w.dtype, i % k);
         const double want = (double)p->x[i] * r * w;
         /* half the relative error of the sum of squares, then six roundings */
@@ -144,8 +143,7 @@ static void check_bwd(const struct norm *p, const float *dw_start)
         struct norm row = *p;
         row.dy = p->dy + r * k;
         struct slope s = {.p = &row, .x = x, .w = w};
-        const double rsqrt =
-            1 / sqrt(mean_square(p->x + r * k, k) + (double)p->eps);
+        const double rsqrt = 1 / sqrt(mean_square(p->x + r * k, k) + (double)p->eps);
         double scale = 0; /* of the terms that cancel in dx */
         for (int64_t i = 0; i < k; i++) {
             x[i] = (double)p->x[r * k + i];

@@ -151,9 +151,8 @@ static void test_norms(void **state)
     (void)state;
     static const int64_t more[] = {0, 1, 17, 4095, 4096, 4097, 70001, 256 * 4096 + 5};
     for (int i = 0; i < ARRAY_LEN(more); i++) {
-        struct norm p = {.out = op_doubles(2),
-                         .x = op_filled(more[i], op_random),
-                         .n = more[i]};
+        struct norm p = {
+            .out = op_doubles(2), .x = op_filled(more[i], op_random), .n = more[i]};
         const struct op_out out = {p.out, 2 * sizeof(double)};
         op_all(run_norms, &p, &out, 1);
         assert_true(p.out[0] == plain_norm(p.x, p.n, true));

@@ -62,9 +62,9 @@ static void router_init(struct router *p, int64_t e, int64_t k, int64_t m,
     *p->z = 0;
 }
 
-static const int64_t shapes[][2] = {{1, 1},   {2, 1},   {2, 2},    {8, 2},    {16, 16},
-                                    {17, 3},  {64, 8},  {100, 17}, {128, 64}, {512, 64},
-                                    {513, 22}};
+static const int64_t shapes[][2] = {{1, 1},    {2, 1},    {2, 2},   {8, 2},
+                                    {16, 16},  {17, 3},   {64, 8},  {100, 17},
+                                    {128, 64}, {512, 64}, {513, 22}};
 static const int64_t rows[] = {0, 1, 33};
 
 /* How many of the row come before expert e: larger, or equal and lower. */

@@ -118,11 +118,11 @@ static void check_draw(const struct sample *p, int64_t r)
     for (int32_t i = 0; i < token; i++)
         if (is_kept[i])
             below += exp((double)(p->logits[r * p->ld + i] * scale) - (double)max);
-    const double own =
-        exp((double)(p->logits[r * p->ld + token] * scale) - (double)max);
+    const double own = exp((double)(p->logits[r * p->ld + token] * scale) -
+                           (double)max);
     const uint32_t *const c = s->counter;
-    const double u =
-        (double)rng_uniform(s->seed, RNG_SAMPLE, c[0], c[1], c[2], c[3]) * kept;
+    const double u = (double)rng_uniform(s->seed, RNG_SAMPLE, c[0], c[1], c[2], c[3]) *
+                     kept;
     assert_true(u >= below - slack * kept && u <= below + own + slack * kept);
 }
 
@@ -157,7 +157,8 @@ static void test_cuts(void **state)
     }
 }
 
-/* Every logit equal: the lowest ids are kept, exactly top_k or ceil(top_p v) of them. */
+/* Every logit equal: the lowest ids are kept, exactly top_k or ceil(top_p v) of them.
+ */
 static void test_equal(void **state)
 {
     (void)state;

@@ -16,12 +16,24 @@
 #include "tests/tol.h"
 
 #define SMALL_FN static inline __attribute__((unused))
+#define SMALL_DATA static const __attribute__((unused))
 
 struct small_shape {
     const char *name;
     int64_t d_model, d_ff, n_layers, n_heads, n_kv_heads, head_dim, n_experts, top_k;
     int64_t window, n_vocab;
     bool is_tied;
+};
+
+/* name, D, F, L, H, G, head_dim, E, K, window, V, tied: mostly odd to panels and lanes
+ */
+SMALL_DATA struct small_shape small_shapes[] = {
+    {"mha", 32, 48, 2, 4, 4, 8, 8, 2, 0, 96, false},
+    {"gqa, wide heads", 24, 20, 3, 4, 2, 12, 5, 3, 0, 67, false},
+    {"window 8", 20, 36, 2, 6, 3, 4, 4, 2, 8, 40, false},
+    {"tied", 48, 17, 2, 3, 1, 16, 6, 2, 0, 50, true},
+    {"k = 1", 28, 24, 2, 2, 2, 14, 4, 1, 70, 33, false},
+    {"k = E, one layer", 33, 31, 1, 1, 1, 32, 3, 3, 0, 35, true},
 };
 
 enum { SMALL_MAX_POS = 512, SMALL_ROWS = 768 };

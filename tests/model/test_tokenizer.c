@@ -17,6 +17,7 @@
 
 #include "core/io.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/rng.h"
 
 static const char golden_path[] = "tests/model/tokenizer_cases.jsonl";
@@ -36,6 +37,7 @@ static int set_up(void **state)
     static char dir[64];
     snprintf(dir, sizeof(dir), "/tmp/moe_grpo_tokenizer_XXXXXX");
     assert_non_null(mkdtemp(dir));
+    log_set_level(LOG_ERROR); /* ids of added tokens that the library ignores */
     *state = dir;
     return 0;
 }
@@ -144,7 +146,7 @@ static json_t *changed(const json_t *base, const json_t *change)
     json_t *const model = json_incref(json_object_get(root, "model"));
     json_t *const other = json_deep_copy(change);
     json_t *const in_model = json_object_get(other, "model");
-    if (in_model != NULL) {
+    if (json_is_object(in_model)) {
         assert_int_equal(json_object_update(model, in_model), 0);
         json_object_del(other, "model");
     }
@@ -493,10 +495,7 @@ static void test_refusals(void **state)
         assert_int_equal(
             json_parse(&change, refused[i].change, strlen(refused[i].change), "change"),
             0);
-        json_t *root = changed(base, change);
-        if (i == 0) {
-            json_object_set_new(root, "model", json_null());
-        }
+        json_t *const root = changed(base, change);
         if (load_json(&t, *state, root) != ERR_INPUT)
             fail_msg("%s was not refused", refused[i].change);
         if (strstr(status_message(), refused[i].word) == NULL)
