@@ -304,7 +304,8 @@ static int micro_batch(struct learner *l, int64_t first, int64_t end, int64_t n,
                        struct leaf_sums *sums)
 {
     const struct model *const m = l->s.m;
-    const float inv_temp = (float)(1.0 / l->c->rollout.temperature);
+    /* as sample_fwd divides: in fp32, from the rounded temperature */
+    const float inv_temp = 1.0f / (float)l->c->rollout.temperature;
     if (n == 0)
         return STATUS_OK;
     batch_upload(&l->batch);
