@@ -1,14 +1,14 @@
 /*
  * The product under attention, forward and backward: a register tile of up to ATTN_ROWS
- * rows by 64 columns (AVX-512) or 16 (others), one fma chain per element. An element's
+ * rows by up to 64 columns (AVX-512) or 16 (AVX2), one fma chain per element. An element's
  * chain does not depend on the tile it is in.
  */
 #include "cpu/attention.h"
 
 #if defined(__AVX512F__)
-enum { VECTORS = 4, MAX_VECTORS = 4 };
+enum { MAX_VECTORS = 4 };
 #else
-enum { VECTORS = 1, MAX_VECTORS = 4 }; /* the wider stripes are never taken */
+enum { MAX_VECTORS = 1 };
 #endif
 
 /* n_rows and n_vectors are constants where this is called: acc stays in registers. The
@@ -53,6 +53,8 @@ V16_FN void tile(const struct attn_product *p, int64_t row, int64_t col, int n_r
                 v16_store(c + r * p->ld_c + v * V16, acc[r][v]);
 }
 
+#if defined(__AVX2__)
+
 /* All rows of one stripe of columns */
 V16_FN void stripe(const struct attn_product *p, int64_t col, int n_vectors, int last)
 {
@@ -78,7 +80,30 @@ V16_FN void stripe(const struct attn_product *p, int64_t col, int n_vectors, int
     }
 }
 
+#else
+
+/* No registers to fill: row by row */
+V16_FN void stripe(const struct attn_product *p, int64_t col, int n_vectors, int last)
+{
+    for (int64_t row = 0; row < p->n_rows; row++)
+        tile(p, row, col, 1, n_vectors, last);
+}
+
+#endif
+
 /* One function each, so that the tiles are compiled once */
+static void stripe_1(const struct attn_product *p, int64_t col)
+{
+    stripe(p, col, 1, V16);
+}
+
+static void stripe_part(const struct attn_product *p, int64_t col, int last)
+{
+    stripe(p, col, 1, last);
+}
+
+#if defined(__AVX512F__)
+
 static void stripe_4(const struct attn_product *p, int64_t col)
 {
     stripe(p, col, 4, V16);
@@ -94,32 +119,37 @@ static void stripe_2(const struct attn_product *p, int64_t col)
     stripe(p, col, 2, V16);
 }
 
-static void stripe_1(const struct attn_product *p, int64_t col)
+/* The columns that fill vectors; returns how many */
+static int64_t full_stripes(const struct attn_product *p)
 {
-    stripe(p, col, 1, V16);
+    int64_t col = 0;
+    for (; col + 4 * V16 <= p->n_cols; col += 4 * V16)
+        stripe_4(p, col);
+    const int64_t left = (p->n_cols - col) / V16;
+    if (left == 3)
+        stripe_3(p, col);
+    else if (left == 2)
+        stripe_2(p, col);
+    else if (left == 1)
+        stripe_1(p, col);
+    return col + left * V16;
 }
 
-static void stripe_part(const struct attn_product *p, int64_t col, int last)
+#else
+
+static int64_t full_stripes(const struct attn_product *p)
 {
-    stripe(p, col, 1, last);
+    int64_t col = 0;
+    for (; col + V16 <= p->n_cols; col += V16)
+        stripe_1(p, col);
+    return col;
 }
+
+#endif
 
 void CPU_NAME(attn_product_run)(const struct attn_product *p)
 {
-    int64_t col = 0;
-    for (int64_t left = p->n_cols / V16; left > 0;) {
-        const int64_t n = left < VECTORS ? left : VECTORS;
-        if (n == 4)
-            stripe_4(p, col);
-        else if (n == 3)
-            stripe_3(p, col);
-        else if (n == 2)
-            stripe_2(p, col);
-        else
-            stripe_1(p, col);
-        col += n * V16;
-        left -= n;
-    }
+    const int64_t col = full_stripes(p);
     if (col < p->n_cols)
         stripe_part(p, col, (int)(p->n_cols - col));
 }

@@ -1,6 +1,6 @@
 /*
- * How the process was started, and how it should start. MPI_Init takes a second even for
- * one rank, so a plain start asks here first.
+ * How the process was started, and how it should start. MPI_Init takes a second even
+ * for one rank, so a plain start asks here first.
  */
 #include <stdlib.h>
 #include <unistd.h>

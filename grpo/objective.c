@@ -57,6 +57,13 @@ const struct advantage_kind *advantage_kinds(int64_t *n_out)
     return kinds;
 }
 
+/* A NaN stays: it must not be forgotten for the next number. */
+static void keep_max(double *max, double x)
+{
+    if (!isnan(*max) && !(x <= *max))
+        *max = x;
+}
+
 void objective_sums_add(struct objective_sums *a, const struct objective_sums *b)
 {
     a->loss += b->loss;
@@ -67,8 +74,7 @@ void objective_sums_add(struct objective_sums *a, const struct objective_sums *b
     a->ratio += b->ratio;
     a->clip_low += b->clip_low;
     a->clip_high += b->clip_high;
-    if (b->logp_diff_max > a->logp_diff_max)
-        a->logp_diff_max = b->logp_diff_max;
+    keep_max(&a->logp_diff_max, b->logp_diff_max);
 }
 
 /* Policy term of one token: returns x, sets dx/dlogp. */
@@ -109,8 +115,7 @@ static void ppo_clip(float *dlogp, float *dent, struct objective_sums *sums,
         sums->entropy += (double)in->entropy[t];
         sums->ratio += ratio;
         sums->kl_old += exp(diff) - diff - 1.0;
-        if (!(fabs(diff) <= sums->logp_diff_max))
-            sums->logp_diff_max = fabs(diff);
+        keep_max(&sums->logp_diff_max, fabs(diff));
     }
 }
 

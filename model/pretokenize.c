@@ -25,6 +25,7 @@ void encode_scratch_release(struct encode_scratch *s)
 {
     buf_release(&s->text);
     buf_release(&s->other);
+    buf_release(&s->normal);
     buf_release(&s->shadow);
     buf_release(&s->mapped);
     mem_free(s->spans.data);

@@ -1,26 +1,9 @@
 /*
  * The tokenizer against committed goldens (tests/model/make_tokenizer_cases.py: one
- * option of the format each), against the shared fixtures where they are, on damaged
- * files, and through its own training.
+ * option of the format each), against the shared fixtures where they are, and its
+ * lookups and decoding.
  */
-#include "model/tokenizer.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "core/io.h"
-#include "core/json.h"
-#include "core/log.h"
-#include "core/rng.h"
-
-static const char golden_path[] = "tests/model/tokenizer_cases.jsonl";
+#include "tests/model/tokenizer_golden.h"
 
 static char *shared_path(const char *name)
 {
@@ -30,41 +13,6 @@ static char *shared_path(const char *name)
         return path;
     mem_free(path);
     return NULL;
-}
-
-static int set_up(void **state)
-{
-    static char dir[64];
-    snprintf(dir, sizeof(dir), "/tmp/moe_grpo_tokenizer_XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    log_set_level(LOG_ERROR); /* ids of added tokens that the library ignores */
-    *state = dir;
-    return 0;
-}
-
-static int tear_down(void **state) { return io_remove_tree(*state); }
-
-static int load_text(struct tokenizer **out, const char *dir, const char *text,
-                     size_t len)
-{
-    char *const path = io_join(dir, "tokenizer.json");
-    FILE *const f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    fclose(f);
-    const int status = tokenizer_load(out, path);
-    if (status != STATUS_OK)
-        assert_non_null(strstr(status_message(), "tokenizer.json"));
-    mem_free(path);
-    return status;
-}
-
-static int load_json(struct tokenizer **out, const char *dir, const json_t *root)
-{
-    char *const text = json_dumps(root, JSON_COMPACT);
-    const int status = load_text(out, dir, text, strlen(text));
-    free(text);
-    return status;
 }
 
 /* The expected ids: `ids`, or `before` and then `ids`. */
@@ -127,46 +75,6 @@ static const json_t *get_or(const json_t *obj, const char *key, const json_t *ot
 {
     const json_t *const v = json_object_get(obj, key);
     return v != NULL ? v : other;
-}
-
-static json_t *next_line(struct io_lines *r)
-{
-    const char *line = NULL;
-    size_t len = 0;
-    json_t *root = NULL;
-    if (io_lines_next(r, &line, &len))
-        assert_int_equal(json_parse(&root, line, len, "a line"), 0);
-    return root;
-}
-
-/* base with the keys of `change`; those of "model" go into the model. */
-static json_t *changed(const json_t *base, const json_t *change)
-{
-    json_t *const root = json_deep_copy(base);
-    json_t *const model = json_incref(json_object_get(root, "model"));
-    json_t *const other = json_deep_copy(change);
-    json_t *const in_model = json_object_get(other, "model");
-    if (json_is_object(in_model)) {
-        assert_int_equal(json_object_update(model, in_model), 0);
-        json_object_del(other, "model");
-    }
-    assert_int_equal(json_object_update(root, other), 0);
-    json_decref(model);
-    json_decref(other);
-    return root;
-}
-
-static json_t *golden_base(json_t **texts)
-{
-    struct io_lines r;
-    assert_int_equal(io_lines_open(&r, golden_path), 0);
-    json_t *const line = next_line(&r);
-    json_t *const base = json_incref(json_object_get(line, "base"));
-    if (texts != NULL)
-        *texts = json_incref(json_object_get(line, "texts"));
-    json_decref(line);
-    io_lines_close(&r);
-    return base;
 }
 
 static void test_goldens(void **state)
@@ -369,148 +277,6 @@ static void test_bad_utf8(void **state)
     json_decref(base);
 }
 
-/* Every prefix of a file, and every file with a run of bytes overwritten, loads or
- * gives an error that names it. */
-static void test_damaged_files(void **state)
-{
-    json_t *const base = golden_base(NULL);
-    char *const text = json_dumps(base, JSON_COMPACT);
-    const size_t len = strlen(text);
-    struct tokenizer *t = NULL;
-    for (size_t n = 0; n < len; n += 1 + len / 150)
-        assert_int_equal(load_text(&t, *state, text, n), ERR_INPUT);
-    for (uint32_t i = 0; i < 300; i++) {
-        static const char junk[] = "\"{}[]:,0-9\\x\xFFnull";
-        char *const copy = mem_strndup(text, len);
-        for (uint32_t j = 0; j < 3; j++) {
-            const uint32_t at = rng_below(1, RNG_TEST, (uint32_t)len, i, j, 0, 0);
-            copy[at] = junk[rng_below(1, RNG_TEST, sizeof(junk) - 1, i, j, 1, 0)];
-        }
-        t = NULL;
-        if (load_text(&t, *state, copy, len) == 0)
-            tokenizer_free(t);
-        mem_free(copy);
-    }
-    free(text);
-    json_decref(base);
-}
-
-/* What is wrong, as a change of the base, and a word of the message. */
-static const struct {
-    const char *change, *word;
-} refused[] = {
-    {"{\"model\":null}", "model"},
-    {"{\"model\":{\"type\":\"Unigram\"}}", "Unigram"},
-    {"{\"model\":{\"type\":7}}", "type"},
-    {"{\"model\":{\"vocab\":{}}}", "vocab"},
-    {"{\"model\":{\"vocab\":[1]}}", "vocab"},
-    {"{\"model\":{\"vocab\":{\"a\":-1}}}", "\"a\""},
-    {"{\"model\":{\"vocab\":{\"a\":99999999999}}}", "\"a\""},
-    {"{\"model\":{\"vocab\":{\"a\":1.5}}}", "real"},
-    {"{\"model\":{\"vocab\":{\"a\":5000}}}", "\"a\""},
-    {"{\"model\":{\"vocab\":{\"a\":3,\"b\":3}}}", "share the id 3"},
-    {"{\"model\":{\"merges\":3}}", "merges"},
-    {"{\"model\":{\"merges\":[\"ab\"]}}", "merges[0]"},
-    {"{\"model\":{\"merges\":[\"a b c\"]}}", "merges[0]"},
-    {"{\"model\":{\"merges\":[[\"l\",\"o\"],[\"a\"]]}}", "merges[1]"},
-    {"{\"model\":{\"merges\":[[\"a\",3]]}}", "merges[0]"},
-    {"{\"model\":{\"merges\":[[\"a\",\"nowhere\"]]}}", "nowhere"},
-    {"{\"model\":{\"merges\":[[\"Q\",\"Q\"]]}}", "QQ"},
-    {"{\"model\":{\"dropout\":0.1}}", "dropout"},
-    {"{\"model\":{\"continuing_subword_prefix\":\"##\"}}", "##"},
-    {"{\"model\":{\"end_of_word_suffix\":\"</w>\"}}", "</w>"},
-    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"a\"}}",
-     "unk_token"},
-    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":true}}",
-     "byte_fallback"},
-    {"{\"normalizer\":{\"type\":\"Lowercase\"}}", "Lowercase"},
-    {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"}]}}",
-     "NFKC"},
-    {"{\"normalizer\":\"NFC\"}", "normalizer"},
-    {"{\"pre_tokenizer\":null}", "pre_tokenizer"},
-    {"{\"pre_tokenizer\":{\"type\":\"Whitespace\"}}", "Whitespace"},
-    {"{\"pre_tokenizer\":{\"type\":\"Digits\",\"individual_digits\":true}}",
-     "ByteLevel"},
-    {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
-     "\"ByteLevel\"},{\"type\":\"Digits\"}]}}",
-     "after ByteLevel"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "pattern"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\w+\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "\\w"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&b]\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "intersection"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a{1,2}+\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "repetition"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?<n>a)\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "group"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\\\\\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "escape"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\p{Nope}\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "compile"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "pattern"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},"
-     "\"behavior\":\"Sideways\"}}",
-     "Sideways"},
-    {"{\"post_processor\":{\"type\":\"RobertaProcessing\"}}", "RobertaProcessing"},
-    {"{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[],"
-     "\"special_tokens\":{}}}",
-     "sequence A"},
-    {"{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{"
-     "\"SpecialToken\":"
-     "{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{}}}",
-     "<s>"},
-    {"{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{"
-     "\"SpecialToken\":"
-     "{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"<s>\":"
-     "{\"ids\":[99999999]}}}}",
-     "out of range"},
-    {"{\"decoder\":null}", "decoder"},
-    {"{\"decoder\":{\"type\":\"Metaspace\"}}", "Metaspace"},
-    {"{\"truncation\":{\"max_length\":3}}", "truncation"},
-    {"{\"padding\":{}}", "padding"},
-    {"{\"added_tokens\":{}}", "added_tokens"},
-    {"{\"added_tokens\":[3]}", "added token"},
-    {"{\"added_tokens\":[{\"id\":0}]}", "content"},
-    {"{\"added_tokens\":[{\"id\":-4,\"content\":\"x\"}]}", "id"},
-    {"{\"added_tokens\":[{\"content\":\"x\",\"special\":1}]}", "special"},
-    {"{\"added_tokens\":[{\"content\":\"x\\u0000y\"}]}", "NUL"},
-};
-
-static void test_refusals(void **state)
-{
-    json_t *const base = golden_base(NULL);
-    for (int64_t i = 0; i < ARRAY_LEN(refused); i++) {
-        struct tokenizer *t = NULL;
-        json_t *change = NULL;
-        assert_int_equal(
-            json_parse(&change, refused[i].change, strlen(refused[i].change), "change"),
-            0);
-        json_t *const root = changed(base, change);
-        if (load_json(&t, *state, root) != ERR_INPUT)
-            fail_msg("%s was not refused", refused[i].change);
-        if (strstr(status_message(), refused[i].word) == NULL)
-            fail_msg("%s: the message \"%s\" lacks \"%s\"", refused[i].change,
-                     status_message(), refused[i].word);
-        json_decref(root);
-        json_decref(change);
-    }
-    struct tokenizer *t = NULL;
-    assert_int_equal(load_text(&t, *state, "[]", 2), ERR_INPUT);
-    assert_int_equal(tokenizer_load(&t, "/nonexistent/tokenizer.json"), ERR_INPUT);
-    assert_null(t);
-    json_decref(base);
-}
-
 static void test_lookups(void **state)
 {
     struct tokenizer *t = NULL;
@@ -620,129 +386,14 @@ static void test_threads(void **state)
     json_decref(texts);
 }
 
-static const char *const train_texts[] = {
-    "low lower lowest", "new newer newest 1234", "wide wider widest 1234, <s>",
-    "low low low\n\nnew \xE6\x97\xA5\xE6\x97\xA5 <s> <s>"};
-
-static int train(const char *dir, int64_t n_texts, int64_t n_vocab)
-{
-    size_t lens[ARRAY_LEN(train_texts)];
-    for (int64_t i = 0; i < n_texts; i++)
-        lens[i] = strlen(train_texts[i]);
-    return tokenizer_train(dir, train_texts, lens, n_texts, n_vocab);
-}
-
-static void read_text(struct buf *out, const char *dir, const char *name)
-{
-    char *const path = io_join(dir, name);
-    assert_int_equal(io_read_file(out, path, 1 << 24), 0);
-    mem_free(path);
-}
-
-static struct tokenizer *trained(const char *dir)
-{
-    struct tokenizer *t = NULL;
-    char *const path = io_join(dir, "tokenizer.json");
-    if (tokenizer_load(&t, path) != 0)
-        fail_msg("%s", status_message());
-    mem_free(path);
-    return t;
-}
-
-static void test_train(void **state)
-{
-    const char *const dir = *state;
-    struct buf first = {0}, again = {0}, config = {0};
-    assert_int_equal(train(dir, 4, 275), 0);
-    read_text(&first, dir, "tokenizer.json");
-    assert_int_equal(train(dir, 4, 275), 0);
-    read_text(&again, dir, "tokenizer.json");
-    assert_string_equal(first.data, again.data);
-    read_text(&config, dir, "tokenizer_config.json");
-    assert_non_null(strstr(config.data, "\"eos_token\": \"</s>\""));
-    struct tokenizer *const t = trained(dir);
-    assert_int_equal(tokenizer_n_vocab(t), 275);
-    assert_int_equal(tokenizer_find(t, "<pad>"), 0);
-    assert_int_equal(tokenizer_find(t, "<s>"), 1);
-    assert_int_equal(tokenizer_find(t, "</s>"), 2);
-    assert_true(tokenizer_find(t, "\xC4\xA0low") > 0);
-    assert_int_equal(tokenizer_find(t, "12"), -1); /* digits stay apart */
-    struct ids ids = {0};
-    assert_int_equal(tokenizer_encode(t, " low1234", 8, true, &ids), 0);
-    assert_int_equal(ids.n, 6); /* bos, " low", four digits */
-    assert_int_equal(ids.data[0], 1);
-    assert_int_equal(ids.data[1], tokenizer_find(t, "\xC4\xA0low"));
-    ids_release(&ids);
-    for (int64_t i = 0; i < ARRAY_LEN(train_texts); i++) {
-        struct ids round = {0};
-        struct buf out = {0};
-        assert_int_equal(
-            tokenizer_encode(t, train_texts[i], strlen(train_texts[i]), false, &round),
-            0);
-        tokenizer_decode(t, round.data, round.n, false, &out);
-        assert_string_equal(out.data, train_texts[i]);
-        ids_release(&round);
-        buf_release(&out);
-    }
-    tokenizer_free(t);
-    buf_release(&first);
-    buf_release(&again);
-    buf_release(&config);
-}
-
-/* Counts: "l o" and "o w" 6 each (the smaller left id, l's, goes first), then "lo w".
- */
-static void test_train_ties(void **state)
-{
-    const char *const text = "low low\nlow low\nlow low";
-    const size_t len = strlen(text);
-    assert_int_equal(tokenizer_train(*state, &text, &len, 1, 261), 0);
-    struct tokenizer *const t = trained(*state);
-    assert_int_equal(tokenizer_n_vocab(t), 261);
-    assert_int_equal(tokenizer_find(t, "lo"), 259);
-    assert_int_equal(tokenizer_find(t, "low"), 260);
-    assert_int_equal(tokenizer_find(t, "ow"), -1);
-    tokenizer_free(t);
-}
-
-static void test_train_limits(void **state)
-{
-    const char *const bad = "ok \xFF", *const odd = "<s> <s> <s>";
-    const size_t len = 4, odd_len = strlen(odd);
-    assert_int_equal(train(*state, 1, 258), ERR_CONFIG);
-    assert_int_equal(tokenizer_train(*state, &bad, &len, 1, 300), ERR_INPUT);
-    /* no text: the bytes alone */
-    assert_int_equal(train(*state, 0, 300), 0);
-    struct tokenizer *t = trained(*state);
-    assert_int_equal(tokenizer_n_vocab(t), 259);
-    tokenizer_free(t);
-    /* merges run out; none makes the text of a special token */
-    assert_int_equal(tokenizer_train(*state, &odd, &odd_len, 1, 300), 0);
-    t = trained(*state);
-    struct ids ids = {0};
-    assert_true(tokenizer_n_vocab(t) < 300);
-    assert_int_equal(tokenizer_encode(t, "<s>", 3, false, &ids), 0);
-    assert_int_equal(ids.n, 1); /* as an added token */
-    assert_int_equal(ids.data[0], 1);
-    struct buf text = {0};
-    read_text(&text, *state, "tokenizer.json");
-    assert_null(strstr(text.data, "[\"<s\", \">\"]"));
-    buf_release(&text);
-    ids_release(&ids);
-    tokenizer_free(t);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_goldens),         cmocka_unit_test(test_checkpoint_texts),
         cmocka_unit_test(test_vectors_olmoe),   cmocka_unit_test(test_vectors_qwen3),
         cmocka_unit_test(test_vectors_gpt_oss), cmocka_unit_test(test_semantics),
-        cmocka_unit_test(test_bad_utf8),        cmocka_unit_test(test_damaged_files),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_lookups),
+        cmocka_unit_test(test_bad_utf8),        cmocka_unit_test(test_lookups),
         cmocka_unit_test(test_lossy_decode),    cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_train),           cmocka_unit_test(test_train_ties),
-        cmocka_unit_test(test_train_limits),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -40,6 +40,8 @@ static void groups_start(struct groups *g, const struct model *m)
     for (int64_t p = 0; p < P; p++) {
         int32_t ids[MAX_PROMPT];
         small_ids(ids, prompt_len[p], &m->hp, 500, (uint32_t)p);
+        for (int64_t i = 0; i < prompt_len[p]; i++)
+            ids[i] %= (int32_t)m->n_softmax; /* check_recorded predicts them too */
         groups_set_prompt(g, p, p, ids, prompt_len[p]);
     }
 }
