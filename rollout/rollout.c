@@ -61,7 +61,8 @@ static int64_t n_blocks(int64_t n) { return (n + KV_BLOCK - 1) / KV_BLOCK; }
 
 static struct acts_limits acts_limits_of(const struct rollout_limits *max)
 {
-    const int64_t n_prefill = max->n_prefill;
+    const int64_t n_prefill = max->n_prefill > max->max_prompt ? max->n_prefill
+                                                               : max->max_prompt;
     const int64_t per_seq = n_blocks(max->max_prompt + max->max_new);
     return (struct acts_limits){
         .mode = ACTS_INFER,

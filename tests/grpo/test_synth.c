@@ -142,7 +142,7 @@ static void test_arithmetic(void **state)
         o.fact_share = 0.3;
         assert_int_equal(synth_check(&o), 0);
         for (int split = 0; split < SYNTH_N_SPLITS; split++)
-            for (int64_t j = 0; j < 1000; j++) {
+            for (int64_t j = 0; j < 400; j++) {
                 synth_problem_fill(&p, &o, (enum synth_split)split, j);
                 assert_int_equal(synth_split_of(p.question.data, p.question.len),
                                  split);
@@ -154,9 +154,9 @@ static void test_arithmetic(void **state)
             }
     }
     for (int i = 0; i < SYNTH_N_STYLES; i++)
-        assert_true(n_styles[i] > 200);
+        assert_true(n_styles[i] > 100);
     for (int i = 1; i <= 4; i++)
-        assert_true(n_steps[i] > 2000);
+        assert_true(n_steps[i] > 800);
     synth_problem_release(&p);
 }
 
@@ -273,11 +273,11 @@ static void test_splits(void **state)
         o.seed = seed;
         o.max_number = 10 * (int64_t)seed;
         o.max_steps = (int64_t)seed;
-        o.n[SYNTH_PRETRAIN] = 6000;
+        o.n[SYNTH_PRETRAIN] = 3000;
         o.n[SYNTH_TRAIN] = 3000;
         assert_int_equal(synth_write(&o, *state), 0);
         char **const train = read_questions(*state, "train", 3000);
-        char **const pre = read_questions(*state, "pretrain", 6000);
+        char **const pre = read_questions(*state, "pretrain", 3000);
         char **const own = read_questions(*state, "heldout", 500);
         for (int64_t i = 1; i < 3000; i++)
             assert_string_not_equal(train[i - 1], train[i]);
@@ -286,14 +286,14 @@ static void test_splits(void **state)
         for (int64_t i = 0; i < 500; i++) {
             assert_true(i == 0 || strcmp(own[i - 1], own[i]) != 0);
             assert_false(has_question(train, 3000, own[i]));
-            assert_false(has_question(pre, 6000, own[i]));
+            assert_false(has_question(pre, 3000, own[i]));
             assert_false(has_question(train, 3000, held[i]));
-            assert_false(has_question(pre, 6000, held[i]));
+            assert_false(has_question(pre, 3000, held[i]));
         }
         for (int64_t i = 0; i < 3000; i++)
-            n_common += has_question(pre, 6000, train[i]);
+            n_common += has_question(pre, 3000, train[i]);
         free_questions(train, 3000);
-        free_questions(pre, 6000);
+        free_questions(pre, 3000);
         if (own != held)
             free_questions(own, 500);
     }
