@@ -64,8 +64,11 @@ comma = ,
 
 FOLDERS = grpo rollout model reward dist cpu core
 ISAS = portable avx2 avx512
-# -O3 takes minutes on arrays of lanes and gains nothing
-ISA_portable = -Wno-psabi -mno-avx $(if $(filter release,$(BUILD)),-O2)
+# arrays of lanes take the optimiser minutes: at -O3, and with sanitizers at -O1
+ISA_portable = -Wno-psabi -mno-avx $(PORTABLE_OPT_$(BUILD))
+PORTABLE_OPT_release = -O2
+PORTABLE_OPT_asan = -O0
+PORTABLE_OPT_tsan = -O0
 ISA_avx2 = -Wno-psabi -mavx2 -mfma -mf16c
 ISA_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 

@@ -39,23 +39,31 @@ static size_t scratch_bytes(int64_t d)
     return (size_t)n * sizeof(float);
 }
 
-/* to (n_cols, n_rows) = from (n_rows, n_cols) */
+/* to (n_cols, n_rows) = from (n_rows, n_cols); a corner of 16 x 16 at a time, what is
+ * left of rows and columns one by one */
+static void transpose_corner(float *to, const float *from, int64_t n_rows,
+                             int64_t n_cols)
+{
+    v16 t[V16];
+#pragma GCC unroll 16
+    for (int l = 0; l < V16; l++)
+        t[l] = v16_load(from + l * n_cols);
+    v16_transpose(t);
+#pragma GCC unroll 16
+    for (int l = 0; l < V16; l++)
+        v16_store(to + l * n_rows, t[l]);
+}
+
 static void transpose(float *to, const float *from, int64_t n_rows, int64_t n_cols)
 {
-    for (int64_t i = 0; i < n_rows; i += V16)
-        for (int64_t j = 0; j < n_cols; j += V16) {
-            const int rows = v16_left(n_rows, i), cols = v16_left(n_cols, j);
-            v16 t[V16];
-#pragma GCC unroll 16
-            for (int l = 0; l < V16; l++)
-                t[l] = l < rows ? v16_load_n(from + (i + l) * n_cols + j, cols)
-                                : v16_zero();
-            v16_transpose(t);
-#pragma GCC unroll 16
-            for (int l = 0; l < V16; l++)
-                if (l < cols)
-                    v16_store_n(to + (j + l) * n_rows + i, t[l], rows);
-        }
+    const int64_t full_rows = n_rows / V16 * V16, full_cols = n_cols / V16 * V16;
+    for (int64_t i = 0; i < full_rows; i += V16)
+        for (int64_t j = 0; j < full_cols; j += V16)
+            transpose_corner(to + j * n_rows + i, from + i * n_cols + j, n_rows,
+                             n_cols);
+    for (int64_t i = 0; i < n_rows; i++)
+        for (int64_t j = i < full_rows ? full_cols : 0; j < n_cols; j++)
+            to[j * n_rows + i] = from[i * n_cols + j];
 }
 
 static float dot(const float *a, const float *b, int64_t n)

@@ -1,7 +1,7 @@
 /*
  * The product under attention, forward and backward: a register tile of up to ATTN_ROWS
- * rows by up to 64 columns (AVX-512) or 16 (AVX2), one fma chain per element. An element's
- * chain does not depend on the tile it is in.
+ * rows by up to 64 columns (AVX-512) or 16 (AVX2), one fma chain per element. An
+ * element's chain does not depend on the tile it is in.
  */
 #include "cpu/attention.h"
 

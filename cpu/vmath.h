@@ -15,11 +15,18 @@
 
 #include "cpu/simd.h"
 
+/* Inlined where lanes are registers; 16 lanes of scalars are a call. */
+#if defined(__AVX2__)
+#define VMATH_FN V16_FN
+#else
+#define VMATH_FN static __attribute__((noinline, unused))
+#endif
+
 /* Adding and subtracting 1.5 * 2^23 leaves the nearest integer, also as low bits. */
 #define VMATH_ROUND 0x1.8p23f
 
 /* 0 below -103.98, +inf above 88.73 */
-V16_FN v16 v16_exp(v16 x)
+VMATH_FN v16 v16_exp(v16 x)
 {
     /* Masked scores are -inf: their 0 is chosen, not computed, since on x86 a product
      * that underflows costs a hundred others. A NaN is never the greater. */
@@ -46,7 +53,7 @@ V16_FN v16 v16_exp(v16 x)
 }
 
 /* -inf for +-0, NaN below 0 */
-V16_FN v16 v16_log(v16 x)
+VMATH_FN v16 v16_log(v16 x)
 {
     /* subnormals are scaled into the normal range first */
     const v16 tiny = v16_set1(FLT_MIN), one = v16_set1(1.0f), zero = v16_set1(0.0f);
@@ -74,7 +81,7 @@ V16_FN v16 v16_log(v16 x)
     return v16_select_gt(x, zero, y, v16_select_gt(zero, x, v16_set1(NAN), at_0));
 }
 
-V16_FN v16 v16_sigmoid(v16 x)
+VMATH_FN v16 v16_sigmoid(v16 x)
 {
     const v16 one = v16_set1(1.0f);
     return v16_div(one, v16_add(one, v16_exp(v16_sub(v16_zero(), x))));
@@ -86,15 +93,15 @@ V16_FN float vm_lane0_(v16 a)
     v16_store(f, a);
     return f[0];
 }
-V16_FN float vm_exp(float x) { return vm_lane0_(v16_exp(v16_set1(x))); }
-V16_FN float vm_log(float x) { return vm_lane0_(v16_log(v16_set1(x))); }
+VMATH_FN float vm_exp(float x) { return vm_lane0_(v16_exp(v16_set1(x))); }
+VMATH_FN float vm_log(float x) { return vm_lane0_(v16_log(v16_set1(x))); }
 V16_FN float vm_rsqrt(float x) { return 1.0f / sqrtf(x); }
 
 /* The first n - i lanes, at most 16: what is left of a row of n at i. */
 V16_FN int v16_left(int64_t n, int64_t i) { return n - i < V16 ? (int)(n - i) : V16; }
 
 /* The largest lane, by halves: four steps instead of fifteen (the order is free). */
-V16_FN float v16_top(v16 a)
+VMATH_FN float v16_top(v16 a)
 {
     float f[V16];
     v16_store(f, a);
@@ -105,7 +112,7 @@ V16_FN float v16_top(v16 a)
 }
 
 /* The first n lanes of a, then `other`. */
-V16_FN v16 v16_keep(v16 a, int n, float other)
+VMATH_FN v16 v16_keep(v16 a, int n, float other)
 {
     if (n == V16)
         return a;
