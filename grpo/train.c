@@ -130,8 +130,8 @@ static void print_plan(const struct trainer *t)
              c->model.path, (long long)n_params, (long long)hparams_n_active(&m->hp),
              t->s.backend.name, t->world.n_learners, t->world.n_rollouts,
              t->world.is_colocated ? " (the same)" : "");
-    log_info("data: %lld problems%s%lld prompts of at most %lld tokens, %lld left out",
-             (long long)dataset_n(t->train), ", ", (long long)dataset_n(t->train),
+    log_info("data: %lld problems, prompts of at most %lld tokens; %lld left out",
+             (long long)dataset_n(t->train),
              (long long)dataset_longest_prompt(t->train),
              (long long)dataset_n_filtered(t->train));
     if (t->learner == NULL || learner_plan(&plan, m, c) != STATUS_OK)
