@@ -192,10 +192,13 @@ static void set_prompts(struct groups *g, int64_t *slots, int64_t n_vocab, int64
 static double step_speed(const struct model *m, void *data, double *rollout_s,
                          double *learn_s)
 {
-    char *const overrides[] = {"rollout.group_size=8",  "rollout.max_new=128",
+    static char words[][32] = {"rollout.group_size=8",  "rollout.max_new=128",
                                "grpo.prompts=8",        "data.max_prompt=121",
                                "rollout.slots=64",      "learner.micro_tokens=4608",
                                "learner.recompute=none"};
+    char *overrides[sizeof(words) / sizeof(words[0])];
+    for (int64_t i = 0; i < ARRAY_LEN(words); i++)
+        overrides[i] = words[i];
     struct config c;
     struct comm *self = NULL;
     struct learner *l = NULL;
@@ -283,6 +286,7 @@ static void bench_size(struct backend *b, const struct size *s)
 int main(int argc, char **argv)
 {
     struct backend b;
+    launch_tame_openmp(argv);
     must(cpu_backend_init(&b, CPU_ISA_AUTO, 0), "backend");
     printf("%s\n", b.name);
     for (int64_t i = 0; i < ARRAY_LEN(sizes); i++) {
