@@ -51,14 +51,19 @@ LIBS = -lpcre2-8 -ljansson -linih -lxxhash -lutf8proc -lm -lpthread
 MPI_CFLAGS := $(if $(HAVE_MPI),$(shell mpicc --showme:compile 2>/dev/null))
 MPI_LIBS   := $(if $(HAVE_MPI),$(shell mpicc --showme:link 2>/dev/null))
 
-NVCC_ARCH ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
+# sm_90a: wgmma and TMA; PTX of 9.0 for what comes later
+NVCC_ARCH ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
+             -gencode arch=compute_90,code=compute_90
 NVCCFLAGS_release = -O3 -lineinfo
 NVCCFLAGS_debug = -O1 -g -DDEBUG
 NVCCFLAGS_asan = $(NVCCFLAGS_debug)
 NVCCFLAGS_tsan = $(NVCCFLAGS_debug)
 NVCCFLAGS_coverage = -O1 -g
-NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -Xcompiler -fopenmp,-Wall,-Werror $(NVCCFLAGS_$(BUILD)) $(NVCCFLAGS)
-CUDA_LIBS = $(if $(HAVE_CUDA),-L$(CUDA_HOME)/lib64 -Wl$(comma)-rpath$(comma)$(CUDA_HOME)/lib64 -lcublas -lcudart -lstdc++)
+# -fmad=false: kernels fuse where they say so, as cpu/ does
+NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -fmad=false --Werror all-warnings \
+                -Xcompiler -Wall,-Wextra,-Werror,-Wno-missing-field-initializers,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics $(NVCCFLAGS_$(BUILD)) $(NVCCFLAGS)
+# cudart finds the driver when it runs: nothing of CUDA is needed to start the program
+CUDA_LIBS = $(if $(HAVE_CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lpthread)
 NCCL_LIBS = $(if $(SRC_dist_cu),-lnccl)
 comma = ,
 
@@ -88,7 +93,7 @@ OBJ_cpu := $(call obj,$(wildcard cpu/cpu.c)) $(foreach i,$(ISAS),$(patsubst cpu/
 OBJ_cuda_ops := $(patsubst %.cu,$(O)/%.o,$(SRC_cuda))
 OBJ_dist += $(patsubst %.cu,$(O)/%.o,$(SRC_dist_cu))
 
-LIB = $(foreach f,$(FOLDERS),$(O)/lib$(f).a) $(if $(HAVE_CUDA),$(O)/libcuda_ops.a)
+LIB = $(if $(HAVE_CUDA),$(O)/libcuda_ops.a) $(foreach f,$(FOLDERS),$(O)/lib$(f).a)
 
 .PHONY: all FORCE
 all: $(O)/bin/grpo bin/grpo
