@@ -41,6 +41,13 @@ static void cuda_release(struct backend *b, void *p, size_t bytes)
     cuda_must(cudaFree(p), "release");
 }
 
+static int64_t cuda_available(struct backend *b)
+{
+    size_t n_free = 0, n_total = 0;
+    cuda_backend_memory(b, &n_free, &n_total);
+    return (int64_t)n_free;
+}
+
 void *cuda_scratch(struct backend *b, size_t bytes)
 {
     struct cuda_state *const s = cuda_state(b);
@@ -120,6 +127,7 @@ static void fill_table(struct backend *b)
 #undef X
     b->reserve = cuda_reserve;
     b->release = cuda_release;
+    b->available = cuda_available;
 }
 
 int cuda_backend_init(struct backend *b, int device, enum cuda_matmul matmul)
@@ -142,7 +150,8 @@ int cuda_backend_init(struct backend *b, int device, enum cuda_matmul matmul)
     snprintf(s->name, sizeof(s->name), "cuda (%s, %d SMs, %.0f GB; %s products)",
              prop.name, prop.multiProcessorCount, 1e-9 * (double)prop.totalGlobalMem,
              s->tensor != NULL ? "tensor-core" : "exact");
-    *b = (struct backend){.name = s->name, .state = s};
+    *b = (struct backend){
+        .name = s->name, .state = s, .is_host = false, .product_layout = WEIGHT_PLAIN};
     fill_table(b);
     return STATUS_OK;
 }
