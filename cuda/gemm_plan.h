@@ -37,29 +37,45 @@ struct gemm_shape {
     int64_t n_mats, n, k, m;
 };
 
-/* TMA needs 16-byte aligned bases: whether every operand of this call has one. */
+/* The wgmma kernel's tiles, rows x columns. Equal bits whichever is taken. dw has the
+ * first one only. */
+enum gemm_wgmma_tile { GEMM_TILE_128_256, GEMM_TILE_64_256, GEMM_TILE_64_64 };
+enum {
+    GEMM_MAX_MATS = 4096, /* their tile lists lie in shared memory */
+    GEMM_MMA_STAGES = 3   /* of the mma kernel, which counts on them */
+};
+
 struct gemm_plan {
     enum gemm_form form;
     enum gemm_kernel kernel;
     int32_t tile_m, tile_n, tile_k; /* of the output, and one step of the reduction */
     int32_t n_stages;               /* steps in flight */
     int32_t n_consumers;            /* wgmma: warpgroups that multiply */
-    int32_t n_threads;
-    int64_t n_cols_tiles; /* tiles across the output's columns */
-    int64_t max_tiles;    /* bound on all tiles; the true count needs the offsets */
-    int64_t grid;         /* blocks: persistent, each takes every grid-th tile */
-    int64_t smem_bytes;   /* dynamic shared memory of a block */
+    int32_t n_threads, blocks_per_sm;
+    int64_t n_col_tiles; /* tiles across the output's columns */
+    int64_t max_tiles;   /* bound on all tiles; the true count needs the offsets */
+    int64_t grid;        /* blocks: persistent, each takes every grid-th tile */
+    int64_t smem_bytes;  /* dynamic shared memory of a block */
 };
 
-/* Whether TMA can read these operands: rows of both dimensions are multiples of 16
- * bytes and the shape fits the tile lists in shared memory. */
+/* Whether TMA can read these operands: rows of both widths are multiples of 16 bytes.
+ */
 bool gemm_plan_fits_wgmma(const struct gemm_shape *s);
 
-/* Fill *plan. Depends on the arguments alone. `aligned`: all operands start on 16
- * bytes. Any shape of at least one matrix, n, k >= 1 and m >= 0 has a plan. */
+/* Fill *plan; depends on the arguments alone. `aligned`: all operands start on 16
+ * bytes, which TMA needs. 1 <= n_mats <= GEMM_MAX_MATS, n, k >= 1, m >= 0; m == 0 gives
+ * a grid of 0 blocks. */
 void gemm_plan_choose(struct gemm_plan *plan, enum gemm_form form,
                       const struct gemm_shape *s, const struct gemm_device *device,
                       bool aligned);
+/* The same with the kernel (and tile) given. */
+void gemm_plan_mma(struct gemm_plan *plan, enum gemm_form form,
+                   const struct gemm_shape *s, const struct gemm_device *device);
+void gemm_plan_wgmma(struct gemm_plan *plan, enum gemm_form form,
+                     const struct gemm_shape *s, const struct gemm_device *device,
+                     enum gemm_wgmma_tile tile);
+/* bytes of both operands of one step */
+int64_t gemm_plan_stage_bytes(const struct gemm_plan *plan);
 
 #ifdef __cplusplus
 }
