@@ -5,7 +5,8 @@
  * 8192^3 in the same run, and a loop of cublasLt calls over the experts on the same
  * data (loaded at run time where the machine has it; its heuristics' first choice).
  * Medians of event-timed calls on random data, two buffer sets in turn.
- * Usage: bench_gemm_cuda [wgmma|mma|all] [n_reps].
+ * Usage: bench_gemm_cuda [plan|mma|tiles] [n_reps]: the chosen plan alone, the portable
+ * kernel too, or every tile of the wgmma kernel too.
  */
 #include <cublasLt.h>
 #include <cuda_runtime.h>
@@ -56,7 +57,7 @@ struct bench {
     struct gemm_tensor *gemm;
     struct lt lt;
     double peak; /* FLOP/s; 0: unknown */
-    int n_reps;
+    int n_reps, choice;
     int32_t off[MAX_MATS + 1];
     int32_t *dev_off;
     uint16_t *x[N_SETS], *dy[N_SETS], *w[N_SETS];
@@ -228,26 +229,6 @@ void run_lt(struct bench *s, const struct shape *p, enum gemm_form form, int set
     }
 }
 
-void run_own(struct bench *s, const struct shape *p, enum gemm_form form, int set)
-{
-    const struct gemm_groups g = {p->n_mats, p->n, p->k,
-                                  p->n_mats == 1 ? NULL : s->dev_off, p->m};
-    switch (form) {
-    case GEMM_FORM_FWD:
-        check_status(
-            gemm_tensor_fwd(s->gemm, NULL, s->out[set], s->x[set], s->w[set], &g));
-        break;
-    case GEMM_FORM_DX:
-        check_status(
-            gemm_tensor_dx(s->gemm, NULL, s->out[set], s->dy[set], s->w[set], &g));
-        break;
-    case GEMM_FORM_DW:
-        check_status(
-            gemm_tensor_dw(s->gemm, NULL, s->out[set], s->dy[set], s->x[set], &g));
-        break;
-    }
-}
-
 typedef void (*run_fn)(struct bench *, const struct shape *, enum gemm_form, int set);
 
 int compare_floats(const void *a, const void *b)
@@ -320,44 +301,69 @@ void release(struct bench *s)
     }
 }
 
-void print_kernel(struct bench *s, const struct shape *p, enum gemm_form form,
-                  const char *kernel, double lt_s)
+/* Which of the plan's choices to take. */
+enum choice { CHOICE_PLAN, CHOICE_MMA, CHOICE_TILES /* + enum gemm_wgmma_tile */ };
+const char *const choice_names[] = {"plan",    "mma",    "pair 128x256",
+                                    "128x256", "64x256", "64x64"};
+
+void run_own(struct bench *s, const struct shape *p, enum gemm_form form, int set)
+{
+    const struct gemm_groups g = {p->n_mats, p->n, p->k,
+                                  p->n_mats == 1 ? NULL : s->dev_off, p->m};
+    const struct gemm_shape shape = {p->n_mats, p->n, p->k, p->m};
+    const struct gemm_device *const device = gemm_tensor_device(s->gemm);
+    struct gemm_plan plan;
+    if (s->choice == CHOICE_PLAN)
+        gemm_plan_choose(&plan, form, &shape, device, true);
+    else if (s->choice == CHOICE_MMA)
+        gemm_plan_mma(&plan, form, &shape, device);
+    else
+        gemm_plan_wgmma(&plan, form, &shape, device,
+                        (enum gemm_wgmma_tile)(s->choice - CHOICE_TILES));
+    check_status(gemm_tensor_run(s->gemm, NULL, &plan, s->out[set],
+                                 form == GEMM_FORM_FWD ? s->x[set] : s->dy[set],
+                                 form == GEMM_FORM_DW ? s->x[set] : s->w[set], &g));
+}
+
+void print_line(struct bench *s, const struct shape *p, enum gemm_form form, int choice,
+                double lt_s)
 {
     const double flops = 2.0 * (double)p->m * (double)p->n * (double)p->k;
+    s->choice = choice;
     const double own = measure(s, run_own, p, form);
-    printf("%-22s %4lld %6lld %-4s %-6s %9.1f us %7.1f TFLOP/s", p->name,
+    printf("%-18s %4lld %5lld %-3s %-12s %8.1f us %6.1f TFLOP/s", p->name,
            (long long)p->n_mats, (long long)(p->m / p->n_mats), form_names[form],
-           kernel, own * 1e6, flops / own * 1e-12);
+           choice_names[choice], own * 1e6, flops / own * 1e-12);
     if (s->peak > 0)
-        printf("  %5.3f of peak", flops / own / s->peak);
+        printf(" %5.3f of peak", flops / own / s->peak);
     if (lt_s > 0)
-        printf("   cublasLt loop %7.1f  ratio %5.2f", flops / lt_s * 1e-12, lt_s / own);
+        printf(" cublasLt %6.1f ratio %5.2f", flops / lt_s * 1e-12, lt_s / own);
     if (p->m / p->n_mats < 64)
-        printf("   weights %6.1f GB/s",
+        printf(" weights %6.1f GB/s",
                2e-9 * (double)p->n_mats * (double)p->n * (double)p->k / own);
     printf("\n");
     fflush(stdout);
 }
 
-void run_shape(struct bench *s, const struct shape *p, const char *kernels)
+void run_shape(struct bench *s, const struct shape *p, const char *what)
 {
+    const bool is_hopper = gemm_tensor_device(s->gemm)->cc_major == 9;
     set_loads(s, p);
     allocate(s, p);
     for (int f = GEMM_FORM_FWD; f < N_FORMS; f++) {
         const enum gemm_form form = (enum gemm_form)f;
+        const int n_tiles = form == GEMM_FORM_DW ? 2 : (int)GEMM_N_TILES;
         double lt_s = 0;
         if (s->lt.handle != NULL) {
             prepare_lt(s, p, form);
             lt_s = measure(s, run_lt, p, form);
             drop_lt(s);
         }
-        for (int kernel = GEMM_KERNEL_WGMMA; kernel >= GEMM_KERNEL_MMA; kernel--) {
-            const char *const name = kernel == GEMM_KERNEL_MMA ? "mma" : "wgmma";
-            if (strcmp(kernels, "all") != 0 && strcmp(kernels, name) != 0)
-                continue;
-            if (gemm_tensor_force(s->gemm, (enum gemm_kernel)kernel) == 0)
-                print_kernel(s, p, form, name, lt_s);
-        }
+        print_line(s, p, form, CHOICE_PLAN, lt_s);
+        if (strcmp(what, "mma") == 0)
+            print_line(s, p, form, CHOICE_MMA, lt_s);
+        for (int i = 0; is_hopper && strcmp(what, "tiles") == 0 && i < n_tiles; i++)
+            print_line(s, p, form, CHOICE_TILES + i, lt_s);
     }
     release(s);
 }
@@ -374,7 +380,8 @@ void measure_peak(struct bench *s)
         drop_lt(s);
         printf("peak: cublasLt 8192^3, fp32 output: %.1f TFLOP/s\n", s->peak * 1e-12);
     }
-    print_kernel(s, &cube, GEMM_FORM_FWD, "own", 0);
+    for (int f = GEMM_FORM_FWD; f < N_FORMS; f++)
+        print_line(s, &cube, (enum gemm_form)f, CHOICE_PLAN, 0);
     release(s);
 }
 
@@ -401,7 +408,7 @@ int main(int argc, char **argv)
         {"decode qkv", 1, 3072, 1024, 64},
     };
     static struct bench s;
-    const char *const kernels = argc > 1 ? argv[1] : "wgmma";
+    const char *const what = argc > 1 ? argv[1] : "plan";
     s.n_reps = argc > 2 ? atoi(argv[2]) : 15;
     s.n_reps = s.n_reps < 1 ? 1 : s.n_reps > MAX_REPS ? MAX_REPS : s.n_reps;
     int n_devices = 0;
@@ -413,13 +420,16 @@ int main(int argc, char **argv)
     check(cudaGetDeviceProperties(&prop, 0), "device");
     printf("%s, %d SMs, compute capability %d.%d\n", prop.name,
            prop.multiProcessorCount, prop.major, prop.minor);
-    check_status(gemm_tensor_create(&s.gemm));
+    if (gemm_tensor_create(&s.gemm) != 0) {
+        printf("skipped: %s\n", status_message());
+        return 77;
+    }
     check(cudaMalloc((void **)&s.dev_off, sizeof(s.off)), "offsets");
     open_lt(&s.lt);
     measure_peak(&s);
-    printf("%-22s %4s %6s form kernel\n", "shape", "E", "rows/E");
+    printf("%-18s %4s %5s op  kernel\n", "shape", "E", "rows");
     for (const struct shape &p : shapes)
-        run_shape(&s, &p, kernels);
+        run_shape(&s, &p, what);
     gemm_tensor_free(s.gemm);
     return 0;
 }

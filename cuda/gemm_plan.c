@@ -9,6 +9,9 @@
 #include "core/status.h"
 #include "cuda/gemm_tensor_tile.h"
 
+#ifndef GEMM_STAGED
+#define GEMM_STAGED 1
+#endif
 enum {
     WARPGROUP = 128,
     MMA_TILE_M = 128,
@@ -16,6 +19,7 @@ enum {
     MMA_TILE_K = 32,
     WGMMA_TILE_K = 64, /* one 128-byte swizzled line of bf16 */
     WGMMA_MAX_STAGES = 8,
+    WGMMA_STAGING = GEMM_STAGED * 4 * 2 * 8 * (128 + 8) * 4, /* of a warpgroup */
     WGMMA_BARRIERS = 2 * WGMMA_MAX_STAGES * 8,
     BF16_BYTES = 2
 };
@@ -57,29 +61,33 @@ static void complete(struct gemm_plan *p, const struct gemm_shape *s,
 {
     const int64_t cols = p->form == GEMM_FORM_FWD ? s->n : s->k;
     const int64_t fixed = list_bytes(s->n_mats) +
-                          (p->kernel == GEMM_KERNEL_MMA ? 0 : WGMMA_BARRIERS);
+                          (p->kernel == GEMM_KERNEL_MMA
+                               ? 0
+                               : WGMMA_BARRIERS + p->n_consumers * WGMMA_STAGING);
+    const int64_t tile_m = p->tile_m * p->cluster;
     const int64_t stage = gemm_plan_stage_bytes(p);
     p->n_col_tiles = gemm_ceil_div(cols, p->tile_n);
     /* each matrix with rows has at most one row tile that is not full */
     const int64_t n_used = s->n_mats < s->m ? s->n_mats : s->m;
     p->max_tiles = p->n_col_tiles * (p->form == GEMM_FORM_DW
-                                         ? n_used * gemm_ceil_div(s->n, p->tile_m)
-                                         : (s->m - n_used) / p->tile_m + n_used);
+                                         ? n_used * gemm_ceil_div(s->n, tile_m)
+                                         : (s->m - n_used) / tile_m + n_used);
     CHECK(p->max_tiles < INT32_MAX, "%lld tiles", (long long)p->max_tiles);
     if (p->kernel == GEMM_KERNEL_WGMMA) {
         const int64_t fit = (device->smem_bytes - fixed) / stage / p->blocks_per_sm;
         p->n_stages = (int32_t)(fit < WGMMA_MAX_STAGES ? fit : WGMMA_MAX_STAGES);
     }
     p->smem_bytes = stage * p->n_stages + fixed;
-    const int64_t slots = (int64_t)device->n_sms * p->blocks_per_sm;
-    p->grid = p->max_tiles < slots ? p->max_tiles : slots;
+    const int64_t slots = (int64_t)device->n_sms * p->blocks_per_sm / p->cluster;
+    p->grid = (p->max_tiles < slots ? p->max_tiles : slots) * p->cluster;
 }
 
 static void set_wgmma_tile(struct gemm_plan *p, const struct gemm_shape *s,
                            const struct gemm_device *device, enum gemm_wgmma_tile tile)
 {
     p->kernel = GEMM_KERNEL_WGMMA;
-    p->n_consumers = tile == GEMM_TILE_128_256 ? 2 : 1;
+    p->cluster = tile == GEMM_TILE_PAIR_128_256 ? 2 : 1;
+    p->n_consumers = tile <= GEMM_TILE_128_256 ? 2 : 1;
     p->tile_m = 64 * p->n_consumers;
     p->tile_n = tile == GEMM_TILE_64_64 ? 64 : 256;
     p->tile_k = WGMMA_TILE_K;
@@ -93,7 +101,9 @@ void gemm_plan_wgmma(struct gemm_plan *plan, enum gemm_form form,
                      enum gemm_wgmma_tile tile)
 {
     *plan = (struct gemm_plan){.form = form};
-    set_wgmma_tile(plan, s, device, form == GEMM_FORM_DW ? GEMM_TILE_128_256 : tile);
+    set_wgmma_tile(plan, s, device,
+                   form == GEMM_FORM_DW && tile > GEMM_TILE_128_256 ? GEMM_TILE_128_256
+                                                                    : tile);
 }
 
 void gemm_plan_mma(struct gemm_plan *plan, enum gemm_form form,
@@ -105,6 +115,7 @@ void gemm_plan_mma(struct gemm_plan *plan, enum gemm_form form,
     plan->tile_k = MMA_TILE_K;
     plan->n_threads = 2 * WARPGROUP;
     plan->n_stages = GEMM_MMA_STAGES;
+    plan->cluster = 1;
     plan->blocks_per_sm = 1;
     complete(plan, s, device);
     if (2 * plan->smem_bytes <= device->smem_bytes) {

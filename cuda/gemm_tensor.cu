@@ -104,15 +104,15 @@ int gemm_tensor_run(const struct gemm_tensor *t, cudaStream_t stream,
           (long long)g->n_mats);
     if (plan->grid == 0)
         return 0;
-    const struct gemm_job job = {{plan->form, (int32_t)g->n_mats, plan->tile_m,
-                                  plan->tile_n, plan->tile_k, g->n, g->k, g->m},
-                                 out,
-                                 a,
-                                 b,
-                                 g->off,
-                                 plan->n_stages,
-                                 is_aligned(a) && is_aligned(b) && g->n % 8 == 0 &&
-                                     g->k % 8 == 0};
+    const struct gemm_job job = {
+        {plan->form, (int32_t)g->n_mats, plan->tile_m * plan->cluster, plan->tile_n,
+         plan->tile_k, g->n, g->k, g->m},
+        out,
+        a,
+        b,
+        g->off,
+        plan->n_stages,
+        is_aligned(a) && is_aligned(b) && g->n % 8 == 0 && g->k % 8 == 0};
     return plan->kernel == GEMM_KERNEL_MMA
                ? gemm_tensor_launch_mma(stream, plan, &job)
                : gemm_tensor_launch_wgmma(stream, plan, &job, t->encode_tiled);

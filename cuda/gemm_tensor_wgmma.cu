@@ -22,6 +22,10 @@
 #include "cuda/gemm_tensor_job.cuh"
 #include "cuda/gemm_tensor_wgmma.cuh"
 
+#ifndef GEMM_STAGED
+#define GEMM_STAGED 1
+#endif
+
 namespace
 {
 
@@ -30,7 +34,8 @@ enum {
     STEP = 64,              /* reduction steps per stage: one swizzled line */
     BLOCK_BYTES = 64 * 128, /* 64 rows by 64 steps, in either order */
     MAX_STAGES = 8,
-    REGS_PRODUCER = 40, /* (40 + 2 * 232) * 128 <= 65536 registers */
+    STAGING_FLOATS = 2 * 8 * (128 + 8), /* of a warp: two buffers of 8 lines */
+    REGS_PRODUCER = 40,                 /* (40 + 2 * 232) * 128 <= 65536 registers */
     REGS_CONSUMER = 232
 };
 
@@ -38,6 +43,7 @@ enum {
 struct ring {
     char *stages;
     uint64_t *full, *empty;
+    float *staging;
     int32_t *base, *row_off;
     int32_t n_stages, stage_bytes;
 };
@@ -56,55 +62,101 @@ __device__ __forceinline__ void advance(struct cursor &c, int32_t n_stages)
     }
 }
 
-template <int FORM, int N_CONSUMERS, int TILE_N>
-__device__ __forceinline__ void
-load_step(const struct gemm_tile &tile, int32_t step, char *a, char *b, uint64_t *full,
-          const CUtensorMap *map_a, const CUtensorMap *map_b)
+/* Operand B of one step. The blocks of a cluster have it in common: each loads its
+ * share and sends it to all. */
+template <int FORM, int TILE_N, int CLUSTER>
+__device__ __forceinline__ void load_b(char *b, const CUtensorMap *map, uint64_t *full,
+                                       const struct gemm_tile &tile, int32_t red,
+                                       int32_t rank)
 {
-    const int32_t red = (int32_t)tile.red0 + step * STEP;
-    const int32_t row = (int32_t)tile.row0, col = (int32_t)tile.col0;
-    if constexpr (FORM == GEMM_FORM_DW) {
-#pragma unroll
-        for (int32_t i = 0; i < N_CONSUMERS; i++)
-            tma_load(a + i * BLOCK_BYTES, map_a, full, row + 64 * i, red);
-    } else {
-        tma_load(a, map_a, full, red, row);
-    }
+    const int32_t col = (int32_t)tile.col0;
+    constexpr int32_t share = TILE_N / CLUSTER;
+    constexpr uint16_t all = (1 << CLUSTER) - 1;
     if constexpr (FORM == GEMM_FORM_FWD) {
-        tma_load(b, map_b, full, red, col, tile.mat);
+        char *const dst = b + rank * share * 128;
+        if constexpr (CLUSTER == 1)
+            tma_load(dst, map, full, red, col, tile.mat);
+        else
+            tma_load_all(dst, map, full, red, col + rank * share, tile.mat, all);
     } else {
 #pragma unroll
-        for (int32_t j = 0; j < TILE_N / 64; j++) {
-            char *const block = b + j * BLOCK_BYTES;
-            if (FORM == GEMM_FORM_DX)
-                tma_load(block, map_b, full, col + 64 * j, red, tile.mat);
+        for (int32_t i = 0; i < share / 64; i++) {
+            const int32_t j = rank * (share / 64) + i, x = col + 64 * j;
+            char *const dst = b + j * BLOCK_BYTES;
+            if constexpr (FORM == GEMM_FORM_DX && CLUSTER == 1)
+                tma_load(dst, map, full, x, red, tile.mat);
+            else if constexpr (FORM == GEMM_FORM_DX)
+                tma_load_all(dst, map, full, x, red, tile.mat, all);
+            else if constexpr (CLUSTER == 1)
+                tma_load(dst, map, full, x, red);
             else
-                tma_load(block, map_b, full, col + 64 * j, red);
+                tma_load_all(dst, map, full, x, red, all);
         }
     }
 }
 
-template <int FORM, int N_CONSUMERS, int TILE_N>
+template <int FORM, int N_CONSUMERS>
+__device__ __forceinline__ void load_a(char *a, const CUtensorMap *map, uint64_t *full,
+                                       const struct gemm_tile &tile, int32_t red)
+{
+    const int32_t row = (int32_t)tile.row0;
+    if constexpr (FORM == GEMM_FORM_DW) {
+#pragma unroll
+        for (int32_t i = 0; i < N_CONSUMERS; i++)
+            tma_load(a + i * BLOCK_BYTES, map, full, row + 64 * i, red);
+    } else {
+        tma_load(a, map, full, red, row);
+    }
+}
+
+/* Tile number t of this block: tile numbers count the tiles of whole clusters, whose
+ * blocks lie below each other. Rows past the end are computed and not stored. */
+template <int CLUSTER>
+__device__ __forceinline__ struct gemm_tile own_tile(const struct gemm_space &space,
+                                                     const struct ring &ring, int32_t t)
+{
+    struct gemm_tile tile = gemm_tile_at(&space, ring.base, ring.row_off, t);
+    if (CLUSTER > 1)
+        tile.row0 += (int32_t)cluster_rank() * (space.tile_m / CLUSTER);
+    return tile;
+}
+
+template <int FORM, int N_CONSUMERS, int TILE_N, int CLUSTER>
 __device__ __forceinline__ void
 produce(const struct gemm_space &space, const struct ring &ring,
         const CUtensorMap *map_a, const CUtensorMap *map_b)
 {
     const int32_t n_tiles = ring.base[space.n_mats];
+    const int32_t turn = (int32_t)gridDim.x / CLUSTER;
+    const int32_t rank = CLUSTER > 1 ? (int32_t)cluster_rank() : 0;
     struct cursor at = {0, 0};
-    for (int32_t t = (int32_t)blockIdx.x; t < n_tiles; t += (int32_t)gridDim.x) {
-        const struct gemm_tile tile = gemm_tile_at(&space, ring.base, ring.row_off, t);
+    for (int32_t t = (int32_t)blockIdx.x / CLUSTER; t < n_tiles; t += turn) {
+        const struct gemm_tile tile = own_tile<CLUSTER>(space, ring, t);
         const int32_t n_steps = gemm_steps(&space, &tile);
         for (int32_t i = 0; i < n_steps; i++) {
             char *const a = ring.stages + at.stage * ring.stage_bytes;
             uint64_t *const full = ring.full + at.stage;
+            const int32_t red = (int32_t)tile.red0 + i * STEP;
             /* the first turn finds every stage free: the parity before the first */
             barrier_wait(ring.empty + at.stage, at.parity ^ 1);
             barrier_expect(full, (uint32_t)ring.stage_bytes);
-            load_step<FORM, N_CONSUMERS, TILE_N>(
-                tile, i, a, a + N_CONSUMERS * BLOCK_BYTES, full, map_a, map_b);
+            load_a<FORM, N_CONSUMERS>(a, map_a, full, tile, red);
+            load_b<FORM, TILE_N, CLUSTER>(a + N_CONSUMERS * BLOCK_BYTES, map_b, full,
+                                          tile, red, rank);
             advance(at, ring.n_stages);
         }
     }
+}
+
+/* This warp has read the stage: tell every block that fills it. */
+template <int CLUSTER>
+__device__ __forceinline__ void release_stage(const struct ring &ring, int32_t stage)
+{
+    const int32_t lane = (int32_t)threadIdx.x % 32;
+    if (CLUSTER == 1 && lane == 0)
+        barrier_arrive(ring.empty + stage);
+    if (CLUSTER > 1 && lane < CLUSTER)
+        barrier_arrive_at(ring.empty + stage, (uint32_t)lane);
 }
 
 /* dw: zero steps n_valid .. 63 of all blocks of a stage, lines of 128 bytes (swizzling
@@ -167,19 +219,57 @@ __device__ __forceinline__ void move_tile(float (&acc)[TILE_N / 2], float *out,
         }
 }
 
-template <int FORM, int N_CONSUMERS, int TILE_N>
+/* The same to memory by way of shared memory: a warp lays 8 rows by 128 columns down in
+ * padded lines (no two of a half-warp's 8-byte stores meet in a bank) and eight of its
+ * threads send a line each, asynchronously; two such buffers take turns. */
+template <int TILE_N>
+__device__ __forceinline__ void send_tile(const float (&acc)[TILE_N / 2], float *out,
+                                          int64_t n_cols, const struct gemm_tile &tile,
+                                          int32_t first_row, int32_t thread,
+                                          float *staging)
+{
+    constexpr int32_t width = TILE_N < 128 ? TILE_N : 128, pitch = width + 8;
+    const int32_t lane = thread % 32;
+    const int64_t row0 = tile.row0 + first_row + thread / 32 * 16;
+    float *const own = staging + lane / 4 * pitch + lane % 4 * 2;
+#pragma unroll
+    for (int32_t part = 0; part < 2 * TILE_N / width; part++) {
+        const int32_t h = part % 2, j0 = part / 2 * (width / 8);
+        float *const buffer = own + h * 8 * pitch;
+        if (lane < 8)
+            bulk_wait_read<1>();
+        __syncwarp();
+#pragma unroll
+        for (int32_t j = 0; j < width / 8; j++)
+            *(float2 *)(buffer + 8 * j) = make_float2(acc[4 * (j0 + j) + 2 * h],
+                                                      acc[4 * (j0 + j) + 2 * h + 1]);
+        fence_async_proxy();
+        __syncwarp();
+        if (lane < 8) {
+            const int64_t row = row0 + 8 * h + lane, col = tile.col0 + 8 * j0;
+            const int64_t left = n_cols - col < width ? n_cols - col : width;
+            if (row < tile.row_end && left > 0)
+                bulk_store(out + row * n_cols + col, staging + (8 * h + lane) * pitch,
+                           (uint32_t)left * 4);
+            bulk_commit();
+        }
+    }
+}
+
+template <int FORM, int N_CONSUMERS, int TILE_N, int CLUSTER>
 __device__ __forceinline__ void consume(const struct gemm_job &job,
                                         const struct ring &ring, int32_t consumer)
 {
     const struct gemm_space &space = job.space;
     const int32_t n_tiles = ring.base[space.n_mats];
+    const int32_t turn = (int32_t)gridDim.x / CLUSTER;
     const int32_t thread = (int32_t)threadIdx.x % WARPGROUP;
     const int64_t n_cols = gemm_cols(&space);
-    const bool is_leader = thread % 32 == 0; /* of its warp */
+    float *const staging = ring.staging + (consumer * 4 + thread / 32) * STAGING_FLOATS;
     struct cursor at = {0, 0};
     float acc[TILE_N / 2];
-    for (int32_t t = (int32_t)blockIdx.x; t < n_tiles; t += (int32_t)gridDim.x) {
-        const struct gemm_tile tile = gemm_tile_at(&space, ring.base, ring.row_off, t);
+    for (int32_t t = (int32_t)blockIdx.x / CLUSTER; t < n_tiles; t += turn) {
+        const struct gemm_tile tile = own_tile<CLUSTER>(space, ring, t);
         const int32_t n_steps = gemm_steps(&space, &tile);
         float *const out = job.out +
                            (FORM == GEMM_FORM_DW ? tile.mat * space.n * space.k : 0);
@@ -199,19 +289,21 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
                                         stage + N_CONSUMERS * BLOCK_BYTES,
                                         FORM != GEMM_FORM_DW && i == 0);
             wgmma_wait<1>(); /* the step before this one has been read */
-            if (is_leader && previous >= 0)
-                barrier_arrive(ring.empty + previous);
+            if (previous >= 0)
+                release_stage<CLUSTER>(ring, previous);
             previous = at.stage;
             advance(at, ring.n_stages);
         }
         wgmma_wait<0>();
-        if (is_leader && previous >= 0)
-            barrier_arrive(ring.empty + previous);
-        move_tile<false, TILE_N>(acc, out, n_cols, tile, 64 * consumer, thread);
+        release_stage<CLUSTER>(ring, previous);
+        if (GEMM_STAGED)
+            send_tile<TILE_N>(acc, out, n_cols, tile, 64 * consumer, thread, staging);
+        else
+            move_tile<false, TILE_N>(acc, out, n_cols, tile, 64 * consumer, thread);
     }
 }
 
-template <int FORM, int N_CONSUMERS, int TILE_N>
+template <int FORM, int N_CONSUMERS, int TILE_N, int CLUSTER>
 __global__ void __launch_bounds__(WARPGROUP *(1 + N_CONSUMERS), 1)
     k_gemm_wgmma(const __grid_constant__ CUtensorMap map_a,
                  const __grid_constant__ CUtensorMap map_b,
@@ -222,7 +314,9 @@ __global__ void __launch_bounds__(WARPGROUP *(1 + N_CONSUMERS), 1)
     ring.n_stages = job.n_stages;
     ring.stage_bytes = (N_CONSUMERS + TILE_N / 64) * BLOCK_BYTES;
     ring.stages = smem;
-    ring.full = (uint64_t *)(smem + ring.n_stages * ring.stage_bytes);
+    ring.staging = (float *)(smem + ring.n_stages * ring.stage_bytes);
+    ring.full = (uint64_t *)(ring.staging +
+                             (GEMM_STAGED ? N_CONSUMERS * 4 * STAGING_FLOATS : 0));
     ring.empty = ring.full + MAX_STAGES;
     ring.base = (int32_t *)(ring.empty + MAX_STAGES);
     ring.row_off = ring.base + job.space.n_mats + 1;
@@ -232,22 +326,30 @@ __global__ void __launch_bounds__(WARPGROUP *(1 + N_CONSUMERS), 1)
         tma_prefetch_map(&map_b);
         for (int32_t s = 0; s < ring.n_stages; s++) {
             barrier_init(ring.full + s, 1);
-            barrier_init(ring.empty + s, N_CONSUMERS * WARPGROUP / 32);
+            barrier_init(ring.empty + s, CLUSTER * N_CONSUMERS * WARPGROUP / 32);
         }
         barrier_init_fence();
     }
     __syncthreads();
+    if (CLUSTER > 1)
+        cluster_sync(); /* the other block's barriers are initialised too */
     const int32_t warpgroup = (int32_t)threadIdx.x / WARPGROUP;
     if (warpgroup == 0) {
         if (N_CONSUMERS > 1)
             registers_give<REGS_PRODUCER>();
         if (threadIdx.x == 0)
-            produce<FORM, N_CONSUMERS, TILE_N>(job.space, ring, &map_a, &map_b);
+            produce<FORM, N_CONSUMERS, TILE_N, CLUSTER>(job.space, ring, &map_a,
+                                                        &map_b);
+        __syncwarp();
     } else {
         if (N_CONSUMERS > 1)
             registers_take<REGS_CONSUMER>();
-        consume<FORM, N_CONSUMERS, TILE_N>(job, ring, warpgroup - 1);
+        consume<FORM, N_CONSUMERS, TILE_N, CLUSTER>(job, ring, warpgroup - 1);
+        if (GEMM_STAGED)
+            bulk_wait_read<0>(); /* shared memory outlives the last copy */
     }
+    if (CLUSTER > 1)
+        cluster_sync(); /* no block leaves while another may still signal it */
 }
 
 typedef CUresult (*encode_fn)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
@@ -282,15 +384,19 @@ typedef void (*kernel_fn)(const CUtensorMap, const CUtensorMap, const struct gem
 
 template <int FORM> kernel_fn kernel_of_form(const struct gemm_plan *p)
 {
+    if (p->cluster == 2)
+        return k_gemm_wgmma<FORM, 2, 256, 2>;
     if (p->n_consumers == 2)
-        return k_gemm_wgmma<FORM, 2, 256>;
-    return p->tile_n == 64 ? k_gemm_wgmma<FORM, 1, 64> : k_gemm_wgmma<FORM, 1, 256>;
+        return k_gemm_wgmma<FORM, 2, 256, 1>;
+    return p->tile_n == 64 ? k_gemm_wgmma<FORM, 1, 64, 1>
+                           : k_gemm_wgmma<FORM, 1, 256, 1>;
 }
 
 kernel_fn kernel_of(const struct gemm_plan *p)
 {
     if (p->form == GEMM_FORM_DW)
-        return k_gemm_wgmma<GEMM_FORM_DW, 2, 256>;
+        return p->cluster == 2 ? k_gemm_wgmma<GEMM_FORM_DW, 2, 256, 2>
+                               : k_gemm_wgmma<GEMM_FORM_DW, 2, 256, 1>;
     return p->form == GEMM_FORM_FWD ? kernel_of_form<GEMM_FORM_FWD>(p)
                                     : kernel_of_form<GEMM_FORM_DX>(p);
 }
@@ -301,7 +407,7 @@ int gemm_tensor_prepare_wgmma(const struct gemm_device *device)
 {
     static const struct gemm_shape any = {1, 64, 64, 64};
     for (int form = GEMM_FORM_FWD; form <= GEMM_FORM_DW; form++)
-        for (int tile = GEMM_TILE_128_256; tile <= GEMM_TILE_64_64; tile++) {
+        for (int tile = 0; tile < GEMM_N_TILES; tile++) {
             struct gemm_plan plan;
             gemm_plan_wgmma(&plan, (enum gemm_form)form, &any, device,
                             (enum gemm_wgmma_tile)tile);
@@ -323,10 +429,19 @@ int gemm_tensor_launch_wgmma(cudaStream_t stream, const struct gemm_plan *plan,
     TRY(encode(encode_tiled, &map_a, job->a, 0, s->m, is_fwd ? s->k : s->n,
                is_dw ? STEP : plan->tile_m));
     TRY(encode(encode_tiled, &map_b, job->b, is_dw ? 0 : s->n_mats, is_dw ? s->m : s->n,
-               s->k, is_fwd ? plan->tile_n : STEP));
-    kernel_of(plan)<<<(unsigned)plan->grid, (unsigned)plan->n_threads,
-                      (size_t)plan->smem_bytes, stream>>>(map_a, map_b, *job);
-    const cudaError_t e = cudaGetLastError();
+               s->k, is_fwd ? plan->tile_n / plan->cluster : STEP));
+    struct cudaLaunchConfig_st config = {};
+    struct cudaLaunchAttribute_st cluster = {};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {(unsigned)plan->cluster, 1, 1};
+    config.gridDim = dim3((unsigned)plan->grid);
+    config.blockDim = dim3((unsigned)plan->n_threads);
+    config.dynamicSmemBytes = (size_t)plan->smem_bytes;
+    config.stream = stream;
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    const cudaError_t e = cudaLaunchKernelEx(&config, kernel_of(plan), map_a, map_b,
+                                             *job);
     if (e != cudaSuccess)
         return ERR(ERR_DEVICE, "wgmma kernel: %s", cudaGetErrorString(e));
     return 0;

@@ -92,6 +92,82 @@ static __device__ __forceinline__ void tma_load(void *dst, const CUtensorMap *ma
         : "memory");
 }
 
+/* The same into every block of the cluster named in `blocks` (bit = rank), at the same
+ * place of its shared memory and counted on its own barrier there. */
+static __device__ __forceinline__ void tma_load_all(void *dst, const CUtensorMap *map,
+                                                    uint64_t *barrier, int32_t x,
+                                                    int32_t y, uint16_t blocks)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::"
+        "bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(
+            smem_address(dst)),
+        "l"(map), "r"(smem_address(barrier)), "r"(x), "r"(y), "h"(blocks)
+        : "memory");
+}
+
+static __device__ __forceinline__ void tma_load_all(void *dst, const CUtensorMap *map,
+                                                    uint64_t *barrier, int32_t x,
+                                                    int32_t y, int32_t z,
+                                                    uint16_t blocks)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::"
+        "bytes.multicast::cluster [%0], [%1, {%3, %4, %5}], [%2], %6;" ::"r"(
+            smem_address(dst)),
+        "l"(map), "r"(smem_address(barrier)), "r"(x), "r"(y), "r"(z), "h"(blocks)
+        : "memory");
+}
+
+/* n_bytes (a multiple of 16) of shared memory to global memory, both on 16 bytes. The
+ * calling thread's copies form groups; bulk_wait_read: all but N have been read. */
+static __device__ __forceinline__ void bulk_store(float *dst, const void *src,
+                                                  uint32_t n_bytes)
+{
+    asm volatile(
+        "cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(dst),
+        "r"(smem_address(src)), "r"(n_bytes)
+        : "memory");
+}
+
+static __device__ __forceinline__ void bulk_commit(void)
+{
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+template <int N> static __device__ __forceinline__ void bulk_wait_read(void)
+{
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
+}
+
+static __device__ __forceinline__ uint32_t cluster_rank(void)
+{
+    uint32_t rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+/* All threads of all blocks of the cluster. */
+static __device__ __forceinline__ void cluster_sync(void)
+{
+    asm volatile("barrier.cluster.arrive.release.aligned;\n"
+                 "barrier.cluster.wait.acquire.aligned;" ::
+                     : "memory");
+}
+
+/* Arrive on the barrier at the same place in the block of this rank. */
+static __device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier,
+                                                         uint32_t rank)
+{
+    asm volatile("{\n"
+                 ".reg .b32 remote;\n"
+                 "mapa.shared::cluster.u32 remote, %0, %1;\n"
+                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+                 "}\n" ::"r"(smem_address(barrier)),
+                 "r"(rank)
+                 : "memory");
+}
+
 static __device__ __forceinline__ void tma_prefetch_map(const CUtensorMap *map)
 {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");

@@ -53,7 +53,9 @@ static bool exact_case(const struct gemm_tensor *t, const struct gemm_case *c,
     gemm_problem_init(&p, c, gemm_random_int);
     int32_t *const want = gemm_int_result(&p, form);
     const int64_t n = gemm_out_elems(&p, form);
-    const int n_tiles = kernel == GEMM_KERNEL_MMA || form == GEMM_FORM_DW ? 1 : 3;
+    const int n_tiles = kernel == GEMM_KERNEL_MMA ? 1
+                        : form == GEMM_FORM_DW    ? 2
+                                                  : GEMM_N_TILES;
     for (int tile = 0; tile < n_tiles; tile++) {
         struct gemm_plan plan;
         struct gemm_mismatch bad = {0};
@@ -301,7 +303,7 @@ static void check_groups(enum gemm_kernel kernel)
                                      is_dw ? c.n * c.k : m * cols, "a group alone", m);
             free(part);
         }
-        for (int tile = GEMM_TILE_64_256; tile <= GEMM_TILE_64_64; tile++) {
+        for (int tile = 0; tile < GEMM_N_TILES; tile++) {
             gemm_case_plan(&plan, t, &p, form, kernel, tile);
             float *const other = gemm_case_run(t, &p, &plan);
             n_failed += gemm_same_bits(&p, &plan, "tiles", other, all) ? 0 : 1;
@@ -381,7 +383,7 @@ static void check_poison(enum gemm_kernel kernel)
     gemm_problem_upload(&clean);
     int n_failed = 0;
     for (int form = GEMM_FORM_FWD; form <= GEMM_FORM_DW; form++)
-        for (int tile = GEMM_TILE_128_256; tile <= GEMM_TILE_64_64; tile++) {
+        for (int tile = 0; tile < GEMM_N_TILES; tile++) {
             struct gemm_plan plan;
             gemm_case_plan(&plan, t, &p, (enum gemm_form)form, kernel, tile);
             n_failed += poison_form(t, &p, &clean, BAD, &plan);
