@@ -19,11 +19,14 @@ enum {
     MMA_TILE_K = 32,
     WGMMA_TILE_K = 64, /* one 128-byte swizzled line of bf16 */
     WGMMA_MAX_STAGES = 8,
-    WGMMA_STAGING = GEMM_STAGED * 4 * 2 * 8 * (128 + 8) * 4, /* of a warpgroup */
+    WGMMA_STAGING = /* of a warpgroup: two buffers for each of 4 warps */
+    GEMM_STAGED * 4 * 2 * GEMM_STAGING_LINES * (GEMM_STAGING_WIDTH + GEMM_STAGING_PAD) *
+    4,
     WGMMA_BARRIERS = 2 * WGMMA_MAX_STAGES * 8,
     BF16_BYTES = 2
 };
 
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round_up(int64_t n, int64_t step)
 {
     return (n + step - 1) / step * step;
@@ -66,11 +69,13 @@ static void complete(struct gemm_plan *p, const struct gemm_shape *s,
                                : WGMMA_BARRIERS + p->n_consumers * WGMMA_STAGING);
     const int64_t tile_m = p->tile_m * p->cluster;
     const int64_t stage = gemm_plan_stage_bytes(p);
-    p->n_col_tiles = gemm_ceil_div(cols, p->tile_n);
+    CHECK(s->n < INT32_MAX && s->k < INT32_MAX && s->m < INT32_MAX,
+          "n %lld, k %lld, m %lld", (long long)s->n, (long long)s->k, (long long)s->m);
+    p->n_col_tiles = ceil_div(cols, p->tile_n);
     /* each matrix with rows has at most one row tile that is not full */
     const int64_t n_used = s->n_mats < s->m ? s->n_mats : s->m;
     p->max_tiles = p->n_col_tiles * (p->form == GEMM_FORM_DW
-                                         ? n_used * gemm_ceil_div(s->n, tile_m)
+                                         ? n_used * ceil_div(s->n, tile_m)
                                          : (s->m - n_used) / tile_m + n_used);
     CHECK(p->max_tiles < INT32_MAX, "%lld tiles", (long long)p->max_tiles);
     if (p->kernel == GEMM_KERNEL_WGMMA) {

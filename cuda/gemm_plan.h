@@ -48,7 +48,7 @@ enum gemm_wgmma_tile {
     GEMM_N_TILES
 };
 enum {
-    GEMM_MAX_MATS = 4096, /* their tile lists lie in shared memory */
+    GEMM_MAX_MATS = 1024, /* their tile lists lie in shared memory */
     GEMM_MMA_STAGES = 3   /* of the mma kernel, which counts on them */
 };
 

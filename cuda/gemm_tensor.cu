@@ -106,7 +106,7 @@ int gemm_tensor_run(const struct gemm_tensor *t, cudaStream_t stream,
         return 0;
     const struct gemm_job job = {
         {plan->form, (int32_t)g->n_mats, plan->tile_m * plan->cluster, plan->tile_n,
-         plan->tile_k, g->n, g->k, g->m},
+         plan->tile_k, (int32_t)g->n, (int32_t)g->k, (int32_t)g->m},
         out,
         a,
         b,

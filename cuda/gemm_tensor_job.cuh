@@ -33,7 +33,7 @@ static __device__ __forceinline__ void gemm_build_lists(const struct gemm_job &j
         const bool valid = e < n_mats;
         const int32_t first = job.off == nullptr || !valid ? 0 : job.off[e];
         const int32_t last = !valid               ? 0
-                             : job.off == nullptr ? (int32_t)job.space.m
+                             : job.off == nullptr ? job.space.m
                                                   : job.off[e + 1];
         const int32_t own = valid ? gemm_tiles_of(&job.space, last - first) : 0;
         int32_t sum = own;

@@ -78,9 +78,10 @@ __device__ __forceinline__ void load_step(const struct gemm_job &job,
                                           const struct gemm_tile &tile,
                                           const struct stage &to, int32_t step)
 {
-    const int64_t n = job.space.n, k = job.space.k;
-    const int64_t red = tile.red0 + (int64_t)step * STEP;
-    const uint16_t *const w = job.b + (FORM == GEMM_FORM_DW ? 0 : tile.mat * n * k);
+    const int32_t n = job.space.n, k = job.space.k;
+    const int32_t red = tile.red0 + step * STEP;
+    const uint16_t *const w = job.b +
+                              (FORM == GEMM_FORM_DW ? 0 : (int64_t)tile.mat * n * k);
     const bool aligned = job.aligned;
     if constexpr (FORM == GEMM_FORM_DW) {
         load_operand<true>(to.a, job.a, n, red, tile.red_end, tile.row0, aligned);
@@ -198,8 +199,9 @@ __device__ __forceinline__ void compute_tile(const struct gemm_job &job, char *s
 {
     const int64_t n_cols = gemm_cols(&job.space);
     const int32_t n_steps = gemm_steps(&job.space, &tile), n_stages = job.n_stages;
-    float *const out =
-        job.out + (FORM == GEMM_FORM_DW ? tile.mat * job.space.n * job.space.k : 0);
+    float *const out = job.out + (FORM == GEMM_FORM_DW
+                                      ? (int64_t)tile.mat * job.space.n * job.space.k
+                                      : 0);
     float acc[FRAGS_M][FRAGS_N][4] = {};
     if (FORM == GEMM_FORM_DW)
         move_tile<true>(acc, out, n_cols, tile);

@@ -24,39 +24,47 @@
 #endif
 
 enum { GEMM_GROUP_ROWS = 8 };
+/* Results on their way to memory: lines of at most 128 floats; with 8 more behind them
+ * the 8-byte stores of half a warp (4 lines, 4 columns) fall into different banks. */
+enum { GEMM_STAGING_WIDTH = 128, GEMM_STAGING_LINES = 8, GEMM_STAGING_PAD = 8 };
 
-/* One product as the kernels see it. `off` may be NULL for one matrix. */
+/* One product as the kernels see it: 32 bits suffice (offsets have no more) and keep
+ * divisions short. */
 struct gemm_space {
     enum gemm_form form;
     int32_t n_mats, tile_m, tile_n, tile_k;
-    int64_t n, k, m;
+    int32_t n, k, m;
 };
 
 struct gemm_tile {
     int32_t mat;
-    int64_t row0, row_end; /* rows of the output: of y and dx, or of W (dw) */
-    int64_t col0;          /* first column; valid ones end at gemm_cols() */
-    int64_t red0, red_end; /* the reduction: k, n, or the matrix's rows (dw) */
+    int32_t row0, row_end; /* rows of the output: of y and dx, or of W (dw) */
+    int32_t col0;          /* first column; valid ones end at gemm_cols() */
+    int32_t red0, red_end; /* the reduction: k, n, or the matrix's rows (dw) */
 };
 
-static GEMM_HD int64_t gemm_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+/* of a >= 0; no overflow for any a */
+static GEMM_HD int32_t gemm_ceil_div(int32_t a, int32_t b)
+{
+    return a / b + (a % b > 0 ? 1 : 0);
+}
 
-static GEMM_HD int64_t gemm_cols(const struct gemm_space *s)
+static GEMM_HD int32_t gemm_cols(const struct gemm_space *s)
 {
     return s->form == GEMM_FORM_FWD ? s->n : s->k;
 }
 
 /* tiles of a matrix that `rows` rows go to; none without rows, also in dw */
-static GEMM_HD int32_t gemm_tiles_of(const struct gemm_space *s, int64_t rows)
+static GEMM_HD int32_t gemm_tiles_of(const struct gemm_space *s, int32_t rows)
 {
-    const int64_t height = s->form == GEMM_FORM_DW ? s->n : rows;
-    const int64_t n_tiles = gemm_ceil_div(height, s->tile_m) *
-                            gemm_ceil_div(gemm_cols(s), s->tile_n);
-    return rows <= 0 ? 0 : (int32_t)n_tiles;
+    const int32_t height = s->form == GEMM_FORM_DW ? s->n : rows;
+    return rows <= 0 ? 0
+                     : gemm_ceil_div(height, s->tile_m) *
+                           gemm_ceil_div(gemm_cols(s), s->tile_n);
 }
 
-/* The matrix whose tiles include number t < base[n_mats]: the last e with base[e] <= t
- * that has tiles. Binary search, about log2(n_mats) reads. */
+/* The matrix whose tiles include number t < base[n_mats]: the last e with base[e] <= t.
+ * Binary search, about log2(n_mats) reads. */
 static GEMM_HD int32_t gemm_find_mat(const int32_t *base, int32_t n_mats, int32_t t)
 {
     int32_t lo = 0, hi = n_mats; /* base[lo] <= t < base[hi] */
@@ -80,17 +88,17 @@ static GEMM_HD struct gemm_tile gemm_tile_at(const struct gemm_space *s,
     tile.mat = gemm_find_mat(base, s->n_mats, t);
     const int32_t local = t - base[tile.mat];
     const int32_t first = row_off[tile.mat], last = row_off[tile.mat + 1];
-    const int64_t origin = is_dw ? 0 : first, end = is_dw ? s->n : last;
-    const int32_t n_rows = (int32_t)gemm_ceil_div(end - origin, s->tile_m);
-    const int32_t n_cols = (int32_t)gemm_ceil_div(gemm_cols(s), s->tile_n);
+    const int32_t origin = is_dw ? 0 : first, end = is_dw ? s->n : last;
+    const int32_t n_rows = gemm_ceil_div(end - origin, s->tile_m);
+    const int32_t n_cols = gemm_ceil_div(gemm_cols(s), s->tile_n);
     const int32_t group = local / (GEMM_GROUP_ROWS * n_cols);
     const int32_t in_group = local - group * GEMM_GROUP_ROWS * n_cols;
     const int32_t left = n_rows - group * GEMM_GROUP_ROWS;
     const int32_t height = left < GEMM_GROUP_ROWS ? left : GEMM_GROUP_ROWS;
     const int32_t col = in_group / height, row = in_group - col * height;
-    tile.row0 = origin + (int64_t)(group * GEMM_GROUP_ROWS + row) * s->tile_m;
+    tile.row0 = origin + (group * GEMM_GROUP_ROWS + row) * s->tile_m;
     tile.row_end = end;
-    tile.col0 = (int64_t)col * s->tile_n;
+    tile.col0 = col * s->tile_n;
     tile.red0 = is_dw ? first : 0;
     tile.red_end = is_dw ? last : s->form == GEMM_FORM_FWD ? s->k : s->n;
     return tile;
@@ -99,7 +107,7 @@ static GEMM_HD struct gemm_tile gemm_tile_at(const struct gemm_space *s,
 static GEMM_HD int32_t gemm_steps(const struct gemm_space *s,
                                   const struct gemm_tile *tile)
 {
-    return (int32_t)gemm_ceil_div(tile->red_end - tile->red0, s->tile_k);
+    return gemm_ceil_div(tile->red_end - tile->red0, s->tile_k);
 }
 
 /*
@@ -124,6 +132,25 @@ static GEMM_HD int32_t gemm_smem_k_major(int32_t row, int32_t step)
 static GEMM_HD int32_t gemm_smem_mn_major(int32_t row, int32_t step)
 {
     return row / 64 * 64 * 128 + gemm_swizzle(step, row % 64 * 2);
+}
+
+/*
+ * wgmma's matrix descriptor for such an operand at a shared memory address. Stride:
+ * bytes from one atom to the next along the rows (K-major) or along the reduction
+ * (MN-major). Leading, MN-major alone: from one block of 64 rows to the next. The next
+ * 16 reduction steps begin gemm_descriptor_step() further on: 32 bytes along the line,
+ * or 16 lines.
+ */
+static GEMM_HD uint64_t gemm_descriptor(uint32_t address, bool mn_major)
+{
+    const uint64_t leading = mn_major ? 64 * 128 >> 4 : 1, stride = 1024 >> 4;
+    const uint64_t swizzle_128 = 1;
+    return (address & 0x3ffff) >> 4 | leading << 16 | stride << 32 | swizzle_128 << 62;
+}
+
+static GEMM_HD uint64_t gemm_descriptor_step(bool mn_major)
+{
+    return mn_major ? 16 * 128 >> 4 : 32 >> 4;
 }
 
 /* Row and column of accumulator register i of a warpgroup's m64nN product: thread

@@ -34,8 +34,9 @@ enum {
     STEP = 64,              /* reduction steps per stage: one swizzled line */
     BLOCK_BYTES = 64 * 128, /* 64 rows by 64 steps, in either order */
     MAX_STAGES = 8,
-    STAGING_FLOATS = 2 * 8 * (128 + 8), /* of a warp: two buffers of 8 lines */
-    REGS_PRODUCER = 40,                 /* (40 + 2 * 232) * 128 <= 65536 registers */
+    /* of a warp: two buffers */
+    STAGING_FLOATS = 2 * GEMM_STAGING_LINES * (GEMM_STAGING_WIDTH + GEMM_STAGING_PAD),
+    REGS_PRODUCER = 40, /* (40 + 2 * 232) * 128 <= 65536 registers */
     REGS_CONSUMER = 232
 };
 
@@ -69,7 +70,7 @@ __device__ __forceinline__ void load_b(char *b, const CUtensorMap *map, uint64_t
                                        const struct gemm_tile &tile, int32_t red,
                                        int32_t rank)
 {
-    const int32_t col = (int32_t)tile.col0;
+    const int32_t col = tile.col0;
     constexpr int32_t share = TILE_N / CLUSTER;
     constexpr uint16_t all = (1 << CLUSTER) - 1;
     if constexpr (FORM == GEMM_FORM_FWD) {
@@ -99,7 +100,7 @@ template <int FORM, int N_CONSUMERS>
 __device__ __forceinline__ void load_a(char *a, const CUtensorMap *map, uint64_t *full,
                                        const struct gemm_tile &tile, int32_t red)
 {
-    const int32_t row = (int32_t)tile.row0;
+    const int32_t row = tile.row0;
     if constexpr (FORM == GEMM_FORM_DW) {
 #pragma unroll
         for (int32_t i = 0; i < N_CONSUMERS; i++)
@@ -136,7 +137,7 @@ produce(const struct gemm_space &space, const struct ring &ring,
         for (int32_t i = 0; i < n_steps; i++) {
             char *const a = ring.stages + at.stage * ring.stage_bytes;
             uint64_t *const full = ring.full + at.stage;
-            const int32_t red = (int32_t)tile.red0 + i * STEP;
+            const int32_t red = tile.red0 + i * STEP;
             /* the first turn finds every stage free: the parity before the first */
             barrier_wait(ring.empty + at.stage, at.parity ^ 1);
             barrier_expect(full, (uint32_t)ring.stage_bytes);
@@ -180,15 +181,13 @@ __device__ __forceinline__ void multiply_step(float (&acc)[TILE_N / 2], const ch
                                               const char *b, bool from_zero)
 {
     constexpr bool mn_a = FORM == GEMM_FORM_DW, mn_b = FORM != GEMM_FORM_FWD;
-    /* 16 steps further: 32 bytes along a line, or 16 lines; in units of 16 bytes */
-    constexpr int32_t next_a = mn_a ? 16 * 128 / 16 : 32 / 16;
-    constexpr int32_t next_b = mn_b ? 16 * 128 / 16 : 32 / 16;
-    const uint64_t at_a = wgmma_descriptor(a, mn_a ? BLOCK_BYTES : 16);
-    const uint64_t at_b = wgmma_descriptor(b, mn_b ? BLOCK_BYTES : 16);
+    const uint64_t at_a = gemm_descriptor(smem_address(a), mn_a);
+    const uint64_t at_b = gemm_descriptor(smem_address(b), mn_b);
     wgmma_fence();
 #pragma unroll
     for (int32_t i = 0; i < STEP / 16; i++)
-        wgmma_product<mn_a, mn_b>(acc, at_a + i * next_a, at_b + i * next_b,
+        wgmma_product<mn_a, mn_b>(acc, at_a + i * gemm_descriptor_step(mn_a),
+                                  at_b + i * gemm_descriptor_step(mn_b),
                                   i > 0 || !from_zero);
     wgmma_commit();
 }
@@ -196,19 +195,20 @@ __device__ __forceinline__ void multiply_step(float (&acc)[TILE_N / 2], const ch
 /* Registers to memory or back: thread (row, row + 8), pairs of columns. */
 template <bool LOAD, int TILE_N>
 __device__ __forceinline__ void move_tile(float (&acc)[TILE_N / 2], float *out,
-                                          int64_t n_cols, const struct gemm_tile &tile,
+                                          int32_t n_cols, const struct gemm_tile &tile,
                                           int32_t first_row, int32_t thread)
 {
-    const int64_t row = tile.row0 + first_row + gemm_acc_row(thread, 0);
-    const int64_t col = tile.col0 + gemm_acc_col(thread, 0);
-    const bool has[2] = {row < tile.row_end, row + 8 < tile.row_end};
-    float *const p = out + row * n_cols + col;
+    const int32_t row = tile.row0 + first_row + gemm_acc_row(thread, 0);
+    const int32_t col = tile.col0 + gemm_acc_col(thread, 0);
+    float *const p = out + (int64_t)row * n_cols + col;
 #pragma unroll
-    for (int32_t j = 0; j < TILE_N / 8; j++)
+    for (int32_t h = 0; h < 2; h++) {
+        float *const line = p + (int64_t)h * 8 * n_cols;
+        const int32_t n_valid = row + 8 * h < tile.row_end ? n_cols - tile.col0 : 0;
 #pragma unroll
-        for (int32_t h = 0; h < 2; h++) {
-            const bool valid = has[h] && tile.col0 + 8 * j < n_cols;
-            float2 *const at = (float2 *)(p + h * 8 * n_cols + 8 * j);
+        for (int32_t j = 0; j < TILE_N / 8; j++) {
+            const bool valid = 8 * j < n_valid;
+            float2 *const at = (float2 *)(line + 8 * j);
             if (LOAD) {
                 const float2 v = valid ? *at : make_float2(0, 0);
                 acc[4 * j + 2 * h] = v.x;
@@ -217,6 +217,7 @@ __device__ __forceinline__ void move_tile(float (&acc)[TILE_N / 2], float *out,
                 *at = make_float2(acc[4 * j + 2 * h], acc[4 * j + 2 * h + 1]);
             }
         }
+    }
 }
 
 /* The same to memory by way of shared memory: a warp lays 8 rows by 128 columns down in
@@ -224,13 +225,14 @@ __device__ __forceinline__ void move_tile(float (&acc)[TILE_N / 2], float *out,
  * threads send a line each, asynchronously; two such buffers take turns. */
 template <int TILE_N>
 __device__ __forceinline__ void send_tile(const float (&acc)[TILE_N / 2], float *out,
-                                          int64_t n_cols, const struct gemm_tile &tile,
+                                          int32_t n_cols, const struct gemm_tile &tile,
                                           int32_t first_row, int32_t thread,
                                           float *staging)
 {
-    constexpr int32_t width = TILE_N < 128 ? TILE_N : 128, pitch = width + 8;
+    constexpr int32_t width = TILE_N < GEMM_STAGING_WIDTH ? TILE_N : GEMM_STAGING_WIDTH;
+    constexpr int32_t pitch = width + GEMM_STAGING_PAD;
     const int32_t lane = thread % 32;
-    const int64_t row0 = tile.row0 + first_row + thread / 32 * 16;
+    const int32_t row0 = tile.row0 + first_row + thread / 32 * 16;
     float *const own = staging + lane / 4 * pitch + lane % 4 * 2;
 #pragma unroll
     for (int32_t part = 0; part < 2 * TILE_N / width; part++) {
@@ -246,11 +248,11 @@ __device__ __forceinline__ void send_tile(const float (&acc)[TILE_N / 2], float 
         fence_async_proxy();
         __syncwarp();
         if (lane < 8) {
-            const int64_t row = row0 + 8 * h + lane, col = tile.col0 + 8 * j0;
-            const int64_t left = n_cols - col < width ? n_cols - col : width;
+            const int32_t row = row0 + 8 * h + lane, col = tile.col0 + 8 * j0;
+            const int32_t left = n_cols - col < width ? n_cols - col : width;
             if (row < tile.row_end && left > 0)
-                bulk_store(out + row * n_cols + col, staging + (8 * h + lane) * pitch,
-                           (uint32_t)left * 4);
+                bulk_store(out + (int64_t)row * n_cols + col,
+                           staging + (8 * h + lane) * pitch, (uint32_t)left * 4);
             bulk_commit();
         }
     }
@@ -263,16 +265,19 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
     const struct gemm_space &space = job.space;
     const int32_t n_tiles = ring.base[space.n_mats];
     const int32_t turn = (int32_t)gridDim.x / CLUSTER;
+    const int32_t first = (int32_t)blockIdx.x / CLUSTER;
     const int32_t thread = (int32_t)threadIdx.x % WARPGROUP;
-    const int64_t n_cols = gemm_cols(&space);
+    const int32_t n_cols = gemm_cols(&space);
     float *const staging = ring.staging + (consumer * 4 + thread / 32) * STAGING_FLOATS;
     struct cursor at = {0, 0};
+    struct gemm_tile next = own_tile<CLUSTER>(space, ring, first);
     float acc[TILE_N / 2];
-    for (int32_t t = (int32_t)blockIdx.x / CLUSTER; t < n_tiles; t += turn) {
-        const struct gemm_tile tile = own_tile<CLUSTER>(space, ring, t);
+    for (int32_t t = first; t < n_tiles; t += turn) {
+        const struct gemm_tile tile = next;
         const int32_t n_steps = gemm_steps(&space, &tile);
-        float *const out = job.out +
-                           (FORM == GEMM_FORM_DW ? tile.mat * space.n * space.k : 0);
+        float *const out = job.out + (FORM == GEMM_FORM_DW
+                                          ? (int64_t)tile.mat * space.n * space.k
+                                          : 0);
         if (FORM == GEMM_FORM_DW)
             move_tile<true, TILE_N>(acc, out, n_cols, tile, 64 * consumer, thread);
         int32_t previous = -1;
@@ -280,7 +285,7 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
             char *const stage = ring.stages + at.stage * ring.stage_bytes;
             barrier_wait(ring.full + at.stage, at.parity);
             if (FORM == GEMM_FORM_DW && i == n_steps - 1) {
-                const int32_t left = (int32_t)(tile.red_end - tile.red0) - i * STEP;
+                const int32_t left = tile.red_end - tile.red0 - i * STEP;
                 if (left < STEP)
                     zero_tail<N_CONSUMERS, TILE_N>(stage, left,
                                                    consumer * WARPGROUP + thread);
@@ -294,6 +299,8 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
             previous = at.stage;
             advance(at, ring.n_stages);
         }
+        if (t + turn < n_tiles) /* found while the tensor core works */
+            next = own_tile<CLUSTER>(space, ring, t + turn);
         wgmma_wait<0>();
         release_stage<CLUSTER>(ring, previous);
         if (GEMM_STAGED)
@@ -331,6 +338,8 @@ __global__ void __launch_bounds__(WARPGROUP *(1 + N_CONSUMERS), 1)
         barrier_init_fence();
     }
     __syncthreads();
+    if ((int32_t)blockIdx.x / CLUSTER >= ring.base[job.space.n_mats])
+        return; /* fewer tiles than the grid allows for: the same for a whole cluster */
     if (CLUSTER > 1)
         cluster_sync(); /* the other block's barriers are initialised too */
     const int32_t warpgroup = (int32_t)threadIdx.x / WARPGROUP;

@@ -210,19 +210,6 @@ template <int N_PENDING> static __device__ __forceinline__ void wgmma_wait(void)
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N_PENDING) : "memory");
 }
 
-/*
- * Matrix descriptor for 128-byte swizzled operands (gemm_tensor_tile.h). Stride: bytes
- * from one atom of eight lines to the next, along the rows (K-major) or the reduction
- * (MN-major): 1024. Leading: MN-major alone, from one block of 64 rows to the next.
- */
-static __device__ __forceinline__ uint64_t wgmma_descriptor(const void *p,
-                                                            uint32_t leading_bytes)
-{
-    const uint64_t address = (smem_address(p) & 0x3ffff) >> 4;
-    const uint64_t leading = leading_bytes >> 4, stride = 1024 >> 4;
-    return address | leading << 16 | stride << 32 | 1ull << 62;
-}
-
 /* d[i0 .. i0 + 7] as operands */
 #define ACC_8(i0)                                                                      \
     "+f"(d[i0]), "+f"(d[i0 + 1]), "+f"(d[i0 + 2]), "+f"(d[i0 + 3]), "+f"(d[i0 + 4]),   \

@@ -45,23 +45,22 @@ static const struct gemm_case odd_cases[] = {
     {1, 129, 1030, 130, GROUPS_EVEN},
 };
 
+/* Tiles first .. last - 1 of the wgmma kernel; the mma kernel has one. */
 static bool exact_case(const struct gemm_tensor *t, const struct gemm_case *c,
-                       enum gemm_kernel kernel, enum gemm_form form)
+                       enum gemm_kernel kernel, enum gemm_form form, int first,
+                       int last)
 {
     struct gemm_problem p;
     bool ok = true;
     gemm_problem_init(&p, c, gemm_random_int);
     int32_t *const want = gemm_int_result(&p, form);
     const int64_t n = gemm_out_elems(&p, form);
-    const int n_tiles = kernel == GEMM_KERNEL_MMA ? 1
-                        : form == GEMM_FORM_DW    ? 2
-                                                  : GEMM_N_TILES;
-    for (int tile = 0; tile < n_tiles; tile++) {
+    for (int tile = first; tile < last; tile++) {
         struct gemm_plan plan;
         struct gemm_mismatch bad = {0};
         gemm_case_plan(&plan, t, &p, form, kernel, tile);
-        float *const got = gemm_case_run(t, &p, &plan), *const again = gemm_case_run(
-                                                            t, &p, &plan);
+        float *const got = gemm_case_run(t, &p, &plan);
+        float *const again = gemm_case_run(t, &p, &plan);
         for (int64_t i = 0; i < n; i++)
             if (got[GEMM_GUARD + i] != (float)want[i])
                 gemm_note(&bad, i, (double)got[GEMM_GUARD + i], want[i]);
@@ -77,56 +76,91 @@ static bool exact_case(const struct gemm_tensor *t, const struct gemm_case *c,
     return ok;
 }
 
-static void check_exact(enum gemm_kernel kernel, enum gemm_form form,
-                        const struct gemm_case *table, int64_t n_cases)
+static void check_exact(enum gemm_kernel kernel, enum gemm_form form, int first,
+                        int last, const struct gemm_case *table, int64_t n_cases)
 {
     struct gemm_tensor *const t = gemm_open_gpu(kernel);
     if (t == NULL)
         skip();
     int64_t n_failed = 0;
     for (int64_t i = 0; i < n_cases; i++)
-        n_failed += exact_case(t, &table[i], kernel, form) ? 0 : 1;
+        n_failed += exact_case(t, &table[i], kernel, form, first, last) ? 0 : 1;
     gemm_tensor_free(t);
     assert_int_equal(n_failed, 0);
+}
+
+static void check_mma(enum gemm_form form)
+{
+    check_exact(GEMM_KERNEL_MMA, form, 0, 1, cases, ARRAY_LEN(cases));
+    check_exact(GEMM_KERNEL_MMA, form, 0, 1, odd_cases, ARRAY_LEN(odd_cases));
+}
+
+/* dw has the two largest tiles only */
+static void check_wgmma(enum gemm_form form)
+{
+    check_exact(GEMM_KERNEL_WGMMA, form, GEMM_TILE_128_256,
+                form == GEMM_FORM_DW ? GEMM_TILE_64_256 : GEMM_N_TILES, cases,
+                ARRAY_LEN(cases));
+}
+
+static void check_pair(enum gemm_form form)
+{
+    check_exact(GEMM_KERNEL_WGMMA, form, GEMM_TILE_PAIR_128_256, GEMM_TILE_128_256,
+                cases, ARRAY_LEN(cases));
 }
 
 static void test_mma_fwd(void **state)
 {
     (void)state;
-    check_exact(GEMM_KERNEL_MMA, GEMM_FORM_FWD, cases, ARRAY_LEN(cases));
-    check_exact(GEMM_KERNEL_MMA, GEMM_FORM_FWD, odd_cases, ARRAY_LEN(odd_cases));
+    check_mma(GEMM_FORM_FWD);
 }
 
 static void test_mma_dx(void **state)
 {
     (void)state;
-    check_exact(GEMM_KERNEL_MMA, GEMM_FORM_DX, cases, ARRAY_LEN(cases));
-    check_exact(GEMM_KERNEL_MMA, GEMM_FORM_DX, odd_cases, ARRAY_LEN(odd_cases));
+    check_mma(GEMM_FORM_DX);
 }
 
 static void test_mma_dw(void **state)
 {
     (void)state;
-    check_exact(GEMM_KERNEL_MMA, GEMM_FORM_DW, cases, ARRAY_LEN(cases));
-    check_exact(GEMM_KERNEL_MMA, GEMM_FORM_DW, odd_cases, ARRAY_LEN(odd_cases));
+    check_mma(GEMM_FORM_DW);
 }
 
 static void test_wgmma_fwd(void **state)
 {
     (void)state;
-    check_exact(GEMM_KERNEL_WGMMA, GEMM_FORM_FWD, cases, ARRAY_LEN(cases));
+    check_wgmma(GEMM_FORM_FWD);
 }
 
 static void test_wgmma_dx(void **state)
 {
     (void)state;
-    check_exact(GEMM_KERNEL_WGMMA, GEMM_FORM_DX, cases, ARRAY_LEN(cases));
+    check_wgmma(GEMM_FORM_DX);
 }
 
 static void test_wgmma_dw(void **state)
 {
     (void)state;
-    check_exact(GEMM_KERNEL_WGMMA, GEMM_FORM_DW, cases, ARRAY_LEN(cases));
+    check_wgmma(GEMM_FORM_DW);
+}
+
+static void test_pair_fwd(void **state)
+{
+    (void)state;
+    check_pair(GEMM_FORM_FWD);
+}
+
+static void test_pair_dx(void **state)
+{
+    (void)state;
+    check_pair(GEMM_FORM_DX);
+}
+
+static void test_pair_dw(void **state)
+{
+    (void)state;
+    check_pair(GEMM_FORM_DW);
 }
 
 /* element (row, col) in double, and the sum of its terms' magnitudes */
@@ -303,7 +337,7 @@ static void check_groups(enum gemm_kernel kernel)
                                      is_dw ? c.n * c.k : m * cols, "a group alone", m);
             free(part);
         }
-        for (int tile = 0; tile < GEMM_N_TILES; tile++) {
+        for (int tile = GEMM_N_TILES - 1; tile >= 0; tile--) {
             gemm_case_plan(&plan, t, &p, form, kernel, tile);
             float *const other = gemm_case_run(t, &p, &plan);
             n_failed += gemm_same_bits(&p, &plan, "tiles", other, all) ? 0 : 1;
@@ -383,7 +417,7 @@ static void check_poison(enum gemm_kernel kernel)
     gemm_problem_upload(&clean);
     int n_failed = 0;
     for (int form = GEMM_FORM_FWD; form <= GEMM_FORM_DW; form++)
-        for (int tile = 0; tile < GEMM_N_TILES; tile++) {
+        for (int tile = GEMM_N_TILES - 1; tile >= 0; tile--) {
             struct gemm_plan plan;
             gemm_case_plan(&plan, t, &p, (enum gemm_form)form, kernel, tile);
             n_failed += poison_form(t, &p, &clean, BAD, &plan);
@@ -456,9 +490,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mma_rows),     cmocka_unit_test(test_mma_groups),
         cmocka_unit_test(test_mma_poison),   cmocka_unit_test(test_mma_cut),
         cmocka_unit_test(test_wgmma_fwd),    cmocka_unit_test(test_wgmma_dx),
-        cmocka_unit_test(test_wgmma_dw),     cmocka_unit_test(test_wgmma_close),
-        cmocka_unit_test(test_wgmma_rows),   cmocka_unit_test(test_wgmma_groups),
-        cmocka_unit_test(test_wgmma_poison), cmocka_unit_test(test_wgmma_cut),
+        cmocka_unit_test(test_wgmma_dw),     cmocka_unit_test(test_pair_fwd),
+        cmocka_unit_test(test_pair_dx),      cmocka_unit_test(test_pair_dw),
+        cmocka_unit_test(test_wgmma_close),  cmocka_unit_test(test_wgmma_rows),
+        cmocka_unit_test(test_wgmma_groups), cmocka_unit_test(test_wgmma_poison),
+        cmocka_unit_test(test_wgmma_cut),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
