@@ -19,38 +19,34 @@ struct gemm_job {
     bool aligned; /* every line of both operands starts on 16 bytes */
 };
 
-/* base and row_off (n_mats + 1 each), by the first warp of the block; the caller
- * synchronises. One prefix sum over 32 matrices at a time. */
+/* base and row_off (n_mats + 1 each), by the whole block; the caller synchronises once
+ * more. The offsets arrive with one latency; one warp then sums 32 matrices at a time.
+ */
 static __device__ __forceinline__ void gemm_build_lists(const struct gemm_job &job,
                                                         int32_t *base, int32_t *row_off)
 {
-    const int32_t n_mats = job.space.n_mats, lane = (int32_t)threadIdx.x;
-    if (lane >= 32)
+    const int32_t n_mats = job.space.n_mats, thread = (int32_t)threadIdx.x;
+    for (int32_t e = thread; e <= n_mats; e += (int32_t)blockDim.x)
+        row_off[e] = job.off != nullptr ? job.off[e] : e == 0 ? 0 : job.space.m;
+    __syncthreads();
+    if (thread >= 32)
         return;
     int32_t n_before = 0;
     for (int32_t e0 = 0; e0 < n_mats; e0 += 32) {
-        const int32_t e = e0 + lane;
-        const bool valid = e < n_mats;
-        const int32_t first = job.off == nullptr || !valid ? 0 : job.off[e];
-        const int32_t last = !valid               ? 0
-                             : job.off == nullptr ? job.space.m
-                                                  : job.off[e + 1];
-        const int32_t own = valid ? gemm_tiles_of(&job.space, last - first) : 0;
-        int32_t sum = own;
+        const int32_t e = e0 + thread;
+        int32_t sum = 0;
+        if (e < n_mats)
+            sum = gemm_tiles_of(&job.space, row_off[e + 1] - row_off[e]);
         for (int32_t d = 1; d < 32; d *= 2) {
             const int32_t up = __shfl_up_sync(0xffffffffu, sum, d);
-            sum += lane >= d ? up : 0;
+            sum += thread >= d ? up : 0;
         }
-        if (valid) {
-            base[e] = n_before + sum - own;
-            row_off[e] = first;
-            if (e == n_mats - 1) {
-                base[n_mats] = n_before + sum;
-                row_off[n_mats] = last;
-            }
-        }
+        if (e < n_mats)
+            base[e + 1] = n_before + sum;
         n_before += __shfl_sync(0xffffffffu, sum, 31);
     }
+    if (thread == 0)
+        base[0] = 0;
 }
 
 int gemm_tensor_launch_mma(cudaStream_t stream, const struct gemm_plan *plan,
