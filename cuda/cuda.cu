@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "cuda/backend.cuh"
+#include "cuda/gemm_tensor.h"
 
 void cuda_fault(const char *what, cudaError_t error)
 {
@@ -90,6 +91,7 @@ static void release_parts(struct cuda_state *s)
     }
     (void)cudaFreeHost(s->down);
     (void)cudaFree(s->scratch);
+    gemm_tensor_free(s->tensor);
     if (s->stream != NULL)
         (void)cudaStreamDestroy(s->stream);
     mem_free(s);
@@ -144,8 +146,11 @@ int cuda_backend_init(struct backend *b, int device, enum cuda_matmul matmul)
                    cudaGetErrorString(error));
     }
     if (matmul == CUDA_MATMUL_TENSOR) {
-        release_parts(s);
-        return ERR(ERR_CONFIG, "tensor-core products are not in this build");
+        const int status = gemm_tensor_create(&s->tensor);
+        if (status != STATUS_OK) {
+            release_parts(s);
+            return status;
+        }
     }
     snprintf(s->name, sizeof(s->name), "cuda (%s, %d SMs, %.0f GB; %s products)",
              prop.name, prop.multiProcessorCount, 1e-9 * (double)prop.totalGlobalMem,
