@@ -270,7 +270,9 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
     const int32_t n_cols = gemm_cols(&space);
     float *const staging = ring.staging + (consumer * 4 + thread / 32) * STAGING_FLOATS;
     struct cursor at = {0, 0};
-    struct gemm_tile next = own_tile<CLUSTER>(space, ring, first);
+    struct gemm_tile next = {};
+    if (first < n_tiles)
+        next = own_tile<CLUSTER>(space, ring, first);
     float acc[TILE_N / 2];
     for (int32_t t = first; t < n_tiles; t += turn) {
         const struct gemm_tile tile = next;
@@ -338,8 +340,6 @@ __global__ void __launch_bounds__(WARPGROUP *(1 + N_CONSUMERS), 1)
         barrier_init_fence();
     }
     __syncthreads();
-    if ((int32_t)blockIdx.x / CLUSTER >= ring.base[job.space.n_mats])
-        return; /* fewer tiles than the grid allows for: the same for a whole cluster */
     if (CLUSTER > 1)
         cluster_sync(); /* the other block's barriers are initialised too */
     const int32_t warpgroup = (int32_t)threadIdx.x / WARPGROUP;
