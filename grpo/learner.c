@@ -25,6 +25,7 @@ struct learner {
     struct optim optim;
     struct model_grads grads; /* tied part; data points at the leaf in work */
     float *tree;              /* (1 + depth, n_elems): sum, then scratch */
+    float *host_tree; /* the same on the host, for ranks with devices; or NULL */
     objective_fn objective;
     aggregation_fn aggregate;
     advantage_fn advantage;
@@ -119,6 +120,9 @@ static void lay_out_host(struct learner *l, struct carver *c)
     l->dent = carve_f32(c, n, 1);
     l->advantages = carve(c, l->mini_batch * g, sizeof(double));
     l->is_kept = carve(c, l->mini_batch, sizeof(bool));
+    if (!l->s.m->b->is_host && comm_size(l->s.comm) > 1)
+        l->host_tree = carve_f32(c, 1 + comm_tree_depth(l->c->grpo.leaves),
+                                 l->s.m->table.n_elems);
     l->leaf_sums = carve(c, l->c->grpo.leaves, sizeof(*l->leaf_sums));
     l->all_sums = carve(c, comm_size(l->s.comm) * l->c->grpo.leaves,
                         sizeof(*l->all_sums));
@@ -424,7 +428,9 @@ int learner_update(struct learner *l, const struct minibatch *mb,
                                    .n = l->s.m->table.n_elems,
                                    .leaf = leaf_gradient,
                                    .add = tree_add,
-                                   .user = l};
+                                   .user = l,
+                                   .b = l->host_tree == NULL ? NULL : l->s.m->b,
+                                   .host = l->host_tree};
     float *const scratch = l->tree + l->s.m->table.n_elems;
     TRY(comm_tree_sum(l->s.comm, &tree, l->tree, scratch));
     TRY(gather_sums(l, &r));
