@@ -94,7 +94,10 @@ int learner_plan(struct learner_plan *out, const struct model *m,
                          (size_t)m->table.n_elems * sizeof(float);
     const size_t keep = acts_bytes(m, &al);
     const int64_t available = m->b->available(m->b);
-    const bool is_tight = available > 0 && keep > (size_t)available / 2;
+    const size_t optim = optim_bytes(&m->table, m->dtype);
+    /* a device's memory is taken whole, and all of it may be */
+    const size_t beside = m->b->is_host ? keep : keep / 4 + grads + optim;
+    const bool is_tight = available > 0 && keep + beside > (size_t)available;
     if (c->learner.recompute == RECOMPUTE_LAYER ||
         (c->learner.recompute == RECOMPUTE_AUTO && is_tight))
         al.mode = ACTS_RECOMPUTE;
@@ -102,7 +105,7 @@ int learner_plan(struct learner_plan *out, const struct model *m,
                                  .n_rows = bl.n_rows,
                                  .acts = acts_bytes(m, &al),
                                  .grads = grads,
-                                 .optim = optim_bytes(&m->table, m->dtype)};
+                                 .optim = optim};
     return STATUS_OK;
 }
 
