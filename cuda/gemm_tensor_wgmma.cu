@@ -236,6 +236,20 @@ __device__ __forceinline__ void move_tile(float (&acc)[WIDTH / 2],
     }
 }
 
+/* To memory element by element: for rows that do not start on 16 bytes. */
+template <int WIDTH>
+__device__ __forceinline__ void store_tile(const float (&acc)[WIDTH / 2],
+                                           const struct place &at)
+{
+    const int32_t lane = (int32_t)threadIdx.x % 32;
+#pragma unroll
+    for (int32_t i = 0; i < WIDTH / 2; i++) {
+        const int32_t row = gemm_acc_row(lane, i), col = gemm_acc_col(lane, i);
+        if (row < at.n_rows && col < at.n_cols)
+            at.p[(int64_t)row * at.pitch + col] = acc[i];
+    }
+}
+
 /* The same to memory by way of shared memory: the warp lays 8 rows by 128 columns down
  * in padded lines (no two of a half-warp's 8-byte stores meet in a bank) and eight of
  * its threads send a line each, asynchronously; two such buffers take turns. */
@@ -268,6 +282,19 @@ __device__ __forceinline__ void send_tile(const float (&acc)[WIDTH / 2],
             bulk_commit();
         }
     }
+}
+
+/* Widths of dx and dw are multiples of 8, that of y need not be. */
+template <int FORM, int WIDTH>
+__device__ __forceinline__ void put_tile(float (&acc)[WIDTH / 2],
+                                         const struct place &at, float *staging)
+{
+    if (FORM == GEMM_FORM_FWD && at.pitch % 4 != 0)
+        store_tile<WIDTH>(acc, at);
+    else if (GEMM_STAGED)
+        send_tile<WIDTH>(acc, at, staging);
+    else
+        move_tile<false, WIDTH>(acc, at);
 }
 
 template <int FORM, int N_CONSUMERS, int TILE_N, int CLUSTER>
@@ -314,10 +341,7 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
             next = own_tile<CLUSTER>(space, ring, t + turn);
         wgmma_wait<0>();
         release_stage<CLUSTER>(ring, previous);
-        if (GEMM_STAGED)
-            send_tile<TILE_N>(acc, out, staging);
-        else
-            move_tile<false, TILE_N>(acc, out);
+        put_tile<FORM, TILE_N>(acc, out, staging);
     }
 }
 
@@ -376,21 +400,21 @@ typedef CUresult (*encode_fn)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, vo
                               CUtensorMapInterleave, CUtensorMapSwizzle,
                               CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-/* A bf16 tensor (n_mats, height, width), or (height, width) if n_mats is 0; boxes of
- * 64 columns and box_rows rows. */
+/* A bf16 tensor (n_mats, height, width), or (height, width) if n_mats is 0, of rows
+ * `pitch` apart; boxes of 64 columns and box_rows rows. */
 int encode(void *encode_tiled, CUtensorMap *map, const uint16_t *p, int64_t n_mats,
-           int64_t height, int64_t width, int32_t box_rows)
+           int64_t height, int64_t width, int64_t pitch, int32_t box_rows)
 {
     const encode_fn call = (encode_fn)encode_tiled;
     const cuuint64_t dims[3] = {(cuuint64_t)width, (cuuint64_t)height,
                                 (cuuint64_t)n_mats};
-    const cuuint64_t pitch[2] = {(cuuint64_t)width * 2,
-                                 (cuuint64_t)(height * width) * 2};
+    const cuuint64_t strides[2] = {(cuuint64_t)pitch * 2,
+                                   (cuuint64_t)(height * pitch) * 2};
     const cuuint32_t box[3] = {64, (cuuint32_t)box_rows, 1};
     const cuuint32_t step[3] = {1, 1, 1};
     const CUresult r = call(
         map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, n_mats == 0 ? 2 : 3, (void *)p, dims,
-        pitch, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+        strides, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (r != CUDA_SUCCESS)
         return ERR(ERR_DEVICE, "tensor map of (%lld, %lld, %lld): driver error %d",
@@ -445,9 +469,9 @@ int gemm_tensor_launch_wgmma(cudaStream_t stream, const struct gemm_plan *plan,
     CUtensorMap map_a, map_b;
     const bool is_fwd = plan->form == GEMM_FORM_FWD, is_dw = plan->form == GEMM_FORM_DW;
     TRY(encode(encode_tiled, &map_a, job->a, 0, s->m, is_fwd ? s->k : s->n,
-               is_dw ? STEP : plan->tile_m));
+               is_fwd ? s->k : s->ld_dy, is_dw ? STEP : plan->tile_m));
     TRY(encode(encode_tiled, &map_b, job->b, is_dw ? 0 : s->n_mats, is_dw ? s->m : s->n,
-               s->k, is_fwd ? plan->tile_n / plan->cluster : STEP));
+               s->k, s->k, is_fwd ? plan->tile_n / plan->cluster : STEP));
     struct cudaLaunchConfig_st config = {};
     struct cudaLaunchAttribute_st cluster = {};
     cluster.id = cudaLaunchAttributeClusterDimension;
