@@ -79,14 +79,12 @@ head_row(struct head_shared *s, const float *logits, float inv_temp, int64_t v)
             fill_chunk(s->e[turn], s->t[turn], logits + first, inv_temp, max,
                        v - first);
         __syncthreads();
-        if (threadIdx.x < LANES)
+        if (threadIdx.x < WARP) /* e * 1 is exact: the fused sum is the plain one */
 #pragma unroll 8
-            for (int j = lane; j < HEAD_CHUNK; j += LANES)
-                acc = acc + s->e[turn][j];
-        else if (threadIdx.x < WARP)
-#pragma unroll 8
-            for (int j = lane; j < HEAD_CHUNK; j += LANES)
-                acc = fmaf(s->e[turn][j], s->t[turn][j], acc);
+            for (int j = lane; j < HEAD_CHUNK; j += LANES) {
+                const float t = s->t[turn][j];
+                acc = fmaf(s->e[turn][j], threadIdx.x < LANES ? 1.0f : t, acc);
+            }
     }
     if (threadIdx.x < WARP) {
         acc = fold_sum(acc);
