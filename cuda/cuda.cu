@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "cuda/backend.cuh"
+#include "cuda/gemm_tensor.h"
 
 void cuda_fault(const char *what, cudaError_t error)
 {
@@ -39,6 +40,13 @@ static void cuda_release(struct backend *b, void *p, size_t bytes)
     (void)b;
     (void)bytes;
     cuda_must(cudaFree(p), "release");
+}
+
+static int64_t cuda_available(struct backend *b)
+{
+    size_t n_free = 0, n_total = 0;
+    cuda_backend_memory(b, &n_free, &n_total);
+    return (int64_t)n_free;
 }
 
 void *cuda_scratch(struct backend *b, size_t bytes)
@@ -83,6 +91,7 @@ static void release_parts(struct cuda_state *s)
     }
     (void)cudaFreeHost(s->down);
     (void)cudaFree(s->scratch);
+    gemm_tensor_free(s->tensor);
     if (s->stream != NULL)
         (void)cudaStreamDestroy(s->stream);
     mem_free(s);
@@ -120,6 +129,7 @@ static void fill_table(struct backend *b)
 #undef X
     b->reserve = cuda_reserve;
     b->release = cuda_release;
+    b->available = cuda_available;
 }
 
 int cuda_backend_init(struct backend *b, int device, enum cuda_matmul matmul)
@@ -136,13 +146,17 @@ int cuda_backend_init(struct backend *b, int device, enum cuda_matmul matmul)
                    cudaGetErrorString(error));
     }
     if (matmul == CUDA_MATMUL_TENSOR) {
-        release_parts(s);
-        return ERR(ERR_CONFIG, "tensor-core products are not in this build");
+        const int status = gemm_tensor_create(&s->tensor);
+        if (status != STATUS_OK) {
+            release_parts(s);
+            return status;
+        }
     }
     snprintf(s->name, sizeof(s->name), "cuda (%s, %d SMs, %.0f GB; %s products)",
              prop.name, prop.multiProcessorCount, 1e-9 * (double)prop.totalGlobalMem,
              s->tensor != NULL ? "tensor-core" : "exact");
-    *b = (struct backend){.name = s->name, .state = s};
+    *b = (struct backend){
+        .name = s->name, .state = s, .is_host = false, .product_layout = WEIGHT_PLAIN};
     fill_table(b);
     return STATUS_OK;
 }

@@ -4,7 +4,8 @@
  *
  * Exact mode gives the bits of cpu/: the same order in every reduction, IEEE operations
  * only. Tensor mode differs in the three matrix products of BF16 weights: both operands
- * are rounded to bf16, products are summed in fp32 on tensor cores (row-invariant too:
+ * are rounded to bf16, products are summed in fp32 on tensor cores (row-invariant too,
+ * but weight gradients depend in last bits on where batches are cut:
  * cuda/gemm_tensor.h); everything else stays as in exact mode.
  *
  * Ops are enqueued on one stream and return at once; `download` and `norms` wait, and

@@ -92,7 +92,7 @@ int learner_plan(struct learner_plan *out, const struct model *m,
     const size_t grads = (size_t)(1 + comm_tree_depth(c->grpo.leaves)) *
                          (size_t)m->table.n_elems * sizeof(float);
     const size_t keep = acts_bytes(m, &al);
-    const int64_t available = mem_available_bytes();
+    const int64_t available = m->b->available(m->b);
     const bool is_tight = available > 0 && keep > (size_t)available / 2;
     if (c->learner.recompute == RECOMPUTE_LAYER ||
         (c->learner.recompute == RECOMPUTE_AUTO && is_tight))

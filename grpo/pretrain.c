@@ -309,6 +309,7 @@ static int save(struct pretrainer *t)
              (long long)o->n_updates, (long long)c->run.seed);
     const struct checkpoint what = {.hp = &t->s.model.hp,
                                     .table = &t->s.model.table,
+                                    .b = t->s.weights.b,
                                     .weights = t->s.weights.data,
                                     .dtype = t->s.weights.dtype,
                                     .master = o->copy == NULL ? NULL : o->master,
@@ -330,9 +331,9 @@ static int restore(struct pretrainer *t, const char *dir)
     const struct model *const m = &t->s.model;
     json_t *state = NULL;
     int64_t updates = 0, seed = 0;
-    TRY(checkpoint_load_trainer(dir, &m->hp, &m->table,
-                                t->optim.copy == NULL ? NULL : t->optim.master,
-                                t->optim.m, t->optim.v, &state));
+    TRY(checkpoint_load_trainer_to(m->b, dir, &m->hp, &m->table,
+                                   t->optim.copy == NULL ? NULL : t->optim.master,
+                                   t->optim.m, t->optim.v, &state));
     int status = json_get_int(state, "step", 0, INT64_MAX, &t->step, NULL, dir);
     if (status == STATUS_OK)
         status = json_get_int(state, "updates", 0, INT64_MAX, &updates, NULL, dir);
@@ -396,7 +397,8 @@ static int from_scratch(struct pretrainer *t)
     const enum dtype dtype = t->c->model.dtype == CONFIG_DTYPE_AUTO
                                  ? DTYPE_F32
                                  : (enum dtype)(t->c->model.dtype - CONFIG_DTYPE_F32);
-    TRY(weights_init(&s->weights, &hp, dtype, (uint64_t)t->c->run.seed));
+    TRY(weights_init_to(&s->weights, &s->backend, &hp, dtype,
+                        (uint64_t)t->c->run.seed));
     return model_init(&s->model, &s->backend, &hp, s->weights.data, dtype,
                       t->c->pretrain.max_tokens, tokenizer_n_vocab(s->tokenizer));
 }

@@ -61,7 +61,7 @@ static int load_reference(struct trainer *t)
     const int dtype = c->model.dtype == CONFIG_DTYPE_AUTO
                           ? -1
                           : c->model.dtype - CONFIG_DTYPE_F32;
-    TRY(weights_load(&t->ref_weights, c->model.path, dtype));
+    TRY(weights_load_to(&t->ref_weights, &t->s.backend, c->model.path, dtype));
     t->has_ref = true;
     return model_init(&t->ref, &t->s.backend, &t->ref_weights.hp, t->ref_weights.data,
                       t->ref_weights.dtype, t->s.model.n_pos, t->s.model.n_softmax);
@@ -251,7 +251,7 @@ static int sync_weights(struct trainer *t)
         return STATUS_OK;
     const size_t bytes = (size_t)t->s.model.table.n_elems *
                          dtype_bytes(t->s.weights.dtype);
-    return comm_bcast(t->world.sync, t->s.weights.data, bytes, 0);
+    return session_bcast(&t->s, t->world.sync, t->s.weights.data, bytes);
 }
 
 static int run_step(struct trainer *t)
