@@ -176,14 +176,19 @@ $(O)/tests/$(1)/%: $(O)/tests/$(1)/%.o \
 endef
 $(foreach f,$(TEST_FOLDERS),$(eval $(call test_rule,$(f))))
 
-# bench/bench_<what>.c are programs, the other files there are shared by them
-BENCH_BINS := $(patsubst %.c,$(O)/%,$(wildcard bench/bench_*.c)) \
-              $(if $(HAVE_CUDA),$(patsubst %.cu,$(O)/%,$(wildcard bench/bench_*.cu)))
-$(O)/bench/bench_%: $(O)/bench/bench_%.o $(call obj,$(filter-out bench/bench_%,$(wildcard bench/*.c))) $(LIB)
+# bench/bench_<what>.c (.cu) are programs, gpu_* the parts of bench_gpu, the other files there
+# are shared by all
+BENCH_SRC := $(filter-out $(if $(HAVE_CUDA),,bench/bench_gpu.c),$(wildcard bench/bench_*.c)) \
+             $(if $(HAVE_CUDA),$(wildcard bench/bench_*.cu))
+BENCH_BINS := $(addprefix $(O)/,$(basename $(BENCH_SRC)))
+OBJ_bench := $(call obj,$(filter-out bench/bench_% bench/gpu_%,$(wildcard bench/*.c)))
+OBJ_bench_gpu := $(call obj,$(wildcard bench/gpu_*.c)) $(patsubst %.cu,$(O)/%.o,$(wildcard bench/gpu_*.cu))
+$(O)/bench/bench_gpu: $(OBJ_bench_gpu)
+$(O)/bench/bench_%: $(O)/bench/bench_%.o $(OBJ_bench) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(filter %.o,$^) $(LIB) $(LIBS) $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS) -ldl -o $@
 
-include tools/targets.mk
+include tools/targets.mk tools/gpu_bundle.mk
 
 .SECONDARY:
 -include $(wildcard $(O)/*/*.d $(O)/tests/*/*.d)
