@@ -224,6 +224,17 @@ struct backend {
     void (*release)(struct backend *b, void *p, size_t bytes);
     /* bytes that reserve could still give; 0: unknown */
     int64_t (*available)(struct backend *b);
+    /*
+     * Sequences of ops that come again and again with the same arguments (what lies in
+     * memory may differ), for backends to which every call costs: replay runs what was
+     * recorded under (owner, key) and returns true. Where it returns false the caller
+     * runs the ops, between record_begin and record_end; a backend may well record
+     * nothing. Between them no upload, download or norms. forget drops an owner's.
+     */
+    bool (*replay)(struct backend *b, const void *owner, int64_t key);
+    void (*record_begin)(struct backend *b, const void *owner, int64_t key);
+    void (*record_end)(struct backend *b);
+    void (*forget)(struct backend *b, const void *owner);
 #define X(op, params) void(*op) params;
     OPS_LIST(X)
 #undef X

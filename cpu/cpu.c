@@ -50,6 +50,22 @@ static int64_t cpu_available(struct backend *b)
     return mem_available_bytes();
 }
 
+/* A call costs nothing here: nothing is recorded. */
+static bool cpu_replay(struct backend *b, const void *owner, int64_t key)
+{
+    (void)b, (void)owner, (void)key;
+    return false;
+}
+
+static void cpu_record_begin(struct backend *b, const void *owner, int64_t key)
+{
+    (void)b, (void)owner, (void)key;
+}
+
+static void cpu_record_end(struct backend *b) { (void)b; }
+
+static void cpu_forget(struct backend *b, const void *owner) { (void)b, (void)owner; }
+
 enum cpu_isa cpu_isa_best(void)
 {
 #if defined(__x86_64__)
@@ -99,6 +115,10 @@ static void fill_table(struct backend *b, enum cpu_isa isa)
     b->reserve = cpu_reserve;
     b->release = cpu_release;
     b->available = cpu_available;
+    b->replay = cpu_replay;
+    b->record_begin = cpu_record_begin;
+    b->record_end = cpu_record_end;
+    b->forget = cpu_forget;
 }
 
 int cpu_backend_init(struct backend *b, enum cpu_isa isa, int n_threads)

@@ -28,6 +28,27 @@ struct cuda_stage {
     size_t used;
 };
 
+/* Debug builds wait after every launch, which a capture does not allow. */
+#ifdef DEBUG
+enum { CUDA_CAN_RECORD = 0 };
+#else
+enum { CUDA_CAN_RECORD = 1 };
+#endif
+enum { CUDA_MAX_GRAPHS = 64 };
+
+/* A recorded sequence of ops, see graph.cu; owner NULL: free */
+struct cuda_graph {
+    const void *owner;
+    int64_t key, n_runs, last_use;
+    cudaGraphExec_t exec; /* NULL: not captured yet */
+};
+
+struct cuda_graphs {
+    struct cuda_graph items[CUDA_MAX_GRAPHS];
+    struct cuda_graph *recording; /* NULL: none */
+    int64_t clock;
+};
+
 struct cuda_state {
     int device, n_sms;
     cudaStream_t stream;
@@ -37,6 +58,7 @@ struct cuda_state {
     char *scratch;
     size_t scratch_bytes;
     struct gemm_tensor *tensor; /* NULL: exact mode */
+    struct cuda_graphs graphs;
     char name[384];
 };
 

@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "cuda/backend.cuh"
 #include "cuda/gemm_tensor.h"
+#include "cuda/graph.cuh"
 
 void cuda_fault(const char *what, cudaError_t error)
 {
@@ -56,6 +57,8 @@ void *cuda_scratch(struct backend *b, size_t bytes)
         size_t size = s->scratch_bytes > 0 ? s->scratch_bytes : (size_t)1 << 20;
         while (size < bytes)
             size += size / 2;
+        CHECK(s->graphs.recording == NULL, "scratch grows within a recording");
+        cuda_forget(b, NULL);
         /* cudaFree waits for the kernels that use the old block */
         cuda_must(cudaFree(s->scratch), "scratch");
         s->scratch = NULL;
@@ -130,6 +133,10 @@ static void fill_table(struct backend *b)
     b->reserve = cuda_reserve;
     b->release = cuda_release;
     b->available = cuda_available;
+    b->replay = cuda_replay;
+    b->record_begin = cuda_record_begin;
+    b->record_end = cuda_record_end;
+    b->forget = cuda_forget;
 }
 
 int cuda_backend_init(struct backend *b, int device, enum cuda_matmul matmul)
@@ -166,6 +173,7 @@ void cuda_backend_release(struct backend *b)
     if (b == NULL || b->state == NULL)
         return;
     cuda_backend_sync(b);
+    cuda_forget(b, NULL);
     release_parts(cuda_state(b));
     *b = (struct backend){};
 }
