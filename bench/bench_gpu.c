@@ -3,6 +3,7 @@
  * reaches in the same process:
  *
  *   bench_gpu [--quick] [--json FILE] [--gpu N] [--vocab V] [PART ...]
+ *   bench_gpu --card          names the GPU, no more
  *
  * Parts: decode, learner, ops, exact, step; all without one. The ceilings are measured
  * first in every run. --quick: fewer repetitions and smaller sizes, each part within 10
@@ -84,40 +85,65 @@ static int open_backends(struct gpu_bench *g, int device)
     return STATUS_OK;
 }
 
+static void close_backends(struct gpu_bench *g)
+{
+    if (g->has_tensor)
+        cuda_backend_release(&g->tensor);
+    cuda_backend_release(&g->exact);
+}
+
+static int print_card(int device)
+{
+    struct backend b;
+    TRY(cuda_backend_init(&b, device, CUDA_MATMUL_EXACT));
+    char name[256];
+    snprintf(name, sizeof(name), "%s", b.name);
+    /* "cuda (CARD; exact products)" */
+    char *const end = strrchr(name, ';'), *const start = strchr(name, '(');
+    if (end != NULL)
+        *end = '\0';
+    puts(start == NULL ? name : start + 1);
+    cuda_backend_release(&b);
+    return STATUS_OK;
+}
+
+enum { FLAG_QUICK, FLAG_JSON, FLAG_GPU, FLAG_VOCAB, FLAG_HELP, FLAG_CARD };
+
 static int run(int argc, char **argv)
 {
-    struct args_flag flags[] = {{"--quick", false, NULL},
-                                {"--json", true, NULL},
-                                {"--gpu", true, NULL},
-                                {"--vocab", true, NULL},
-                                {"--help", false, NULL}};
+    struct args_flag flags[] = {
+        [FLAG_QUICK] = {"--quick", false, NULL}, [FLAG_JSON] = {"--json", true, NULL},
+        [FLAG_GPU] = {"--gpu", true, NULL},      [FLAG_VOCAB] = {"--vocab", true, NULL},
+        [FLAG_HELP] = {"--help", false, NULL},   [FLAG_CARD] = {"--card", false, NULL}};
     struct args a;
     /* V of the paper's tokenizer */
     struct gpu_bench g = {.n_vocab = 99574};
     TRY(args_parse(&a, flags, (int)ARRAY_LEN(flags), argc - 1, argv + 1));
-    if (flags[4].value != NULL) {
+    const int device = flags[FLAG_GPU].value == NULL ? 0 : atoi(flags[FLAG_GPU].value);
+    if (flags[FLAG_CARD].value != NULL)
+        return print_card(device);
+    if (flags[FLAG_HELP].value != NULL) {
         puts("bench_gpu [--quick] [--json FILE] [--gpu N] [--vocab V] "
              "[decode|learner|ops|exact|step ...]");
         return STATUS_OK;
     }
     TRY(check_words(&a));
-    g.is_quick = flags[0].value != NULL;
-    if (flags[3].value != NULL)
-        g.n_vocab = atoll(flags[3].value);
+    g.is_quick = flags[FLAG_QUICK].value != NULL;
+    if (flags[FLAG_VOCAB].value != NULL)
+        g.n_vocab = atoll(flags[FLAG_VOCAB].value);
     if (g.n_vocab < 64)
-        return ERR(ERR_USAGE, "--vocab %s: expected at least 64", flags[3].value);
-    TRY(open_backends(&g, flags[2].value == NULL ? 0 : atoi(flags[2].value)));
-    if (flags[1].value != NULL) {
-        g.json = fopen(flags[1].value, "a");
+        return ERR(ERR_USAGE, "--vocab %s: expected at least 64",
+                   flags[FLAG_VOCAB].value);
+    TRY(open_backends(&g, device));
+    if (flags[FLAG_JSON].value != NULL) {
+        g.json = fopen(flags[FLAG_JSON].value, "a");
         if (g.json == NULL)
-            return ERR(ERR_IO, "%s: cannot be written", flags[1].value);
+            return ERR(ERR_IO, "%s: cannot be written", flags[FLAG_JSON].value);
     }
     const int status = run_parts(&g, &a);
     if (g.json != NULL)
         fclose(g.json);
-    if (g.has_tensor)
-        cuda_backend_release(&g.tensor);
-    cuda_backend_release(&g.exact);
+    close_backends(&g);
     return status;
 }
 

@@ -110,12 +110,20 @@ double gpu_read_rate(const void *p, size_t bytes, int n)
     return 1e3 * (double)bytes / best;
 }
 
+/* the C function; the header overloads its name */
+typedef cublasStatus_t (*gemm_ex_fn)(cublasHandle_t, cublasOperation_t,
+                                     cublasOperation_t, int, int, int, const void *,
+                                     const void *, cudaDataType, int, const void *,
+                                     cudaDataType, int, const void *, void *,
+                                     cudaDataType, int, cublasComputeType_t,
+                                     cublasGemmAlgo_t);
+
 struct cublas {
     void *lib;
     cublasHandle_t handle;
     decltype(&cublasCreate_v2) create;
     decltype(&cublasDestroy_v2) destroy;
-    decltype(&cublasGemmEx) gemm;
+    gemm_ex_fn gemm;
 };
 
 /* NULL, or what is missing */
@@ -128,7 +136,7 @@ static const char *cublas_open(struct cublas *c)
         return "no libcublas.so.13 or .12 on LD_LIBRARY_PATH";
     c->create = (decltype(c->create))dlsym(c->lib, "cublasCreate_v2");
     c->destroy = (decltype(c->destroy))dlsym(c->lib, "cublasDestroy_v2");
-    c->gemm = (decltype(c->gemm))dlsym(c->lib, "cublasGemmEx");
+    c->gemm = (gemm_ex_fn)dlsym(c->lib, "cublasGemmEx");
     if (c->create == NULL || c->destroy == NULL || c->gemm == NULL)
         return "libcublas lacks a function";
     return c->create(&c->handle) == CUBLAS_STATUS_SUCCESS ? NULL : "cublasCreate fails";
