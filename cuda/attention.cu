@@ -44,6 +44,7 @@ static __device__ __forceinline__ void softmax_line(struct fwd_tile<LINES> *t, i
         sum = sum + x[v];
     }
     sum = fold_sum(sum);
+    __syncwarp(); /* all have read the line's maximum */
     if (seen.begin >= seen.end)
         return;
 #pragma unroll

@@ -337,7 +337,8 @@ void cuda_sample_fwd(struct backend *b, int32_t *token, float *logp,
 {
     const int64_t most = (int64_t)cuda_state(b)->n_sms * BLOCKS_PER_SM;
     const int64_t n_blocks = m < most ? m : most;
-    const size_t bytes = (size_t)((v + CHUNK - 1) / CHUNK) * sizeof(float);
+    /* whole vectors and one more: the compiler reads ahead of the loops */
+    const size_t bytes = (size_t)((v + CHUNK - 1) / CHUNK + 7) / 4 * 4 * sizeof(float);
     CHECK(v >= 1 && bytes <= 16384, "%lld columns", (long long)v);
     if (m == 0)
         return;

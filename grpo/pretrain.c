@@ -40,6 +40,7 @@ struct pretrainer {
     struct optim optim;
     struct model_grads grads;
     float *tree;
+    void *host_tree;        /* like tree, for ranks with devices; else NULL */
     int32_t *rows, *target; /* (max rows) */
     float *logp, *dlogp;
     float *aux_f;                 /* (E) */
@@ -271,7 +272,9 @@ static int run_step(struct pretrainer *t)
                                    .n = n,
                                    .leaf = leaf_gradient,
                                    .add = tree_add,
-                                   .user = t};
+                                   .user = t,
+                                   .b = t->host_tree == NULL ? NULL : t->s.model.b,
+                                   .host = t->host_tree};
     struct loss_sums sums = {0};
     struct optim_report rep;
     watchdog_beat("pretraining step");
@@ -430,6 +433,8 @@ static int reserve(struct pretrainer *t)
     TRY(m->b->reserve(m->b, &t->dev_block, t->dev_bytes, "gradients"));
     t->tree = t->dev_block;
     t->grads.tied = t->tree + n_tree;
+    if (!m->b->is_host && comm_size(t->world) > 1)
+        TRY(mem_reserve(&t->host_tree, (size_t)n_tree * sizeof(float), "gradients"));
     t->rows = mem_alloc((size_t)t->max_rows * sizeof(*t->rows));
     t->target = mem_alloc((size_t)t->max_rows * sizeof(*t->target));
     t->logp = mem_alloc((size_t)t->max_rows * sizeof(*t->logp));
@@ -544,6 +549,9 @@ static void release(struct pretrainer *t)
     acts_release(&t->acts);
     if (t->dev_block != NULL)
         t->s.backend.release(&t->s.backend, t->dev_block, t->dev_bytes);
+    if (t->host_tree != NULL)
+        mem_release(t->host_tree, (size_t)(1 + comm_tree_depth(t->c->grpo.leaves)) *
+                                      (size_t)t->s.model.table.n_elems * sizeof(float));
     examples_release(&t->train);
     examples_release(&t->val);
     mem_free(t->rows);

@@ -9,6 +9,7 @@
 #include "core/io.h"
 #include "core/log.h"
 #include "grpo/commands.h"
+#include "grpo/memory_plan.h"
 #include "grpo/trainer.h"
 
 /* Set by SIGTERM or SIGUSR1: checkpoint after this step, then exit 85. */
@@ -80,6 +81,12 @@ static int create_parts(struct trainer *t)
                    .max_prompt = c->data.max_prompt,
                    .max_new = longest_completion(c),
                    .n_prefill = c->rollout.prefill_tokens}};
+    const struct memory_plan_args plan = {
+        .m = m,
+        .config = c,
+        .rollout = world_rollout_index(&t->world) < 0 ? NULL : &cs.limits,
+        .is_learner = world_learns(&t->world)};
+    TRY(memory_plan_check(&plan));
     TRY(collector_create(&t->collector, &cs));
     TRY(groups_init(&t->g, c->grpo.prompts, c->rollout.group_size, c->data.max_prompt,
                     c->rollout.max_new, m->hp.n_layers * m->hp.top_k));
