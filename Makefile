@@ -188,7 +188,7 @@ $(O)/bench/bench_%: $(O)/bench/bench_%.o $(OBJ_bench) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(filter %.o,$^) $(LIB) $(LIBS) $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS) -ldl -o $@
 
-include tools/targets.mk tools/gpu_bundle.mk
+include tools/gpu_bundle.mk tools/targets.mk
 
 .SECONDARY:
 -include $(wildcard $(O)/*/*.d $(O)/tests/*/*.d)

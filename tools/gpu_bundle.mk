@@ -3,10 +3,12 @@
 # all libraries are static but libc, libm and cmocka (which Debian has as a shared object
 # only and which travels along); MPI is left out whatever the variant has.
 BUNDLE ?= build/gpu-bundle
+# a release build with nvcc has one
+HAS_BUNDLE = $(if $(filter release,$(BUILD)),$(HAVE_CUDA))
 # where the fixtures' checkpoints are; their cases travel where they exist
 BUNDLE_SHARED ?= $(or $(MOE_GRPO_SHARED),../shared)
 
-.PHONY: gpu-bundle gpu-check
+.PHONY: gpu-bundle gpu-bundle-some gpu-check
 ifeq ($(HAVE_CUDA),)
 gpu-bundle gpu-check:
 	$(error $@ needs nvcc: on PATH or in /usr/local/cuda/bin, and not CUDA=0)
@@ -41,6 +43,10 @@ $(BUNDLE_BENCHES): $(BUNDLE_BIN)/%: $(O)/bench/%.o $(OBJ_bench) $(OBJ_bundle_dis
 
 gpu-bundle: $(BUNDLE_PROGRAMS)
 	@CC='$(CC)' tools/gpu_bundle.sh '$(BUNDLE)' '$(BUNDLE_SHARED)'
+
+# what tests/run_gpu_bundle.sh needs
+gpu-bundle-some: $(filter %/grpo %/compare_dump %/bench_gpu %/test_gemm,$(BUNDLE_PROGRAMS))
+	@CC='$(CC)' tools/gpu_bundle.sh '$(BUNDLE)' '$(BUNDLE_SHARED)' >/dev/null
 
 # on a machine with a GPU and the compiler
 gpu-check: gpu-bundle

@@ -43,7 +43,8 @@ mode == "gemm_peer" && form_at() && numbered("TFLOP/s") {
 mode == "table" && text("peer") != "" && number("value") != "" {
     peers[text("name")] = peers[text("name")] SUBSEP text("peer") SUBSEP number("value")
 }
-mode == "table" && text("peer") == "" && number("value") != "" {
+# every part measures the ceilings: the first ones are shown
+mode == "table" && text("peer") == "" && number("value") != "" && !shown[text("name")]++ {
     name = text("name")
     share = number("share") == "" ? "" : sprintf("%.3f of %s", number("share"), text("of"))
     line = sprintf("%-46s %11.5g %-9s %-24s", name, number("value"), text("unit"), share)

@@ -10,7 +10,7 @@ paged     transformers' continuous batching (generate_batch), B = 64, with --pag
 Each at B = 1, 64, 512 as memory and time allow; times are medians of whole steps."""
 import time
 
-from peer import VOCAB, absent, mixtral, median_seconds, options, report, seconds_left, \
+from peer import VOCAB, absent, mixtral, median_seconds, options, progress, report, seconds_left, \
     sync, versions
 
 CONTEXT = 768
@@ -184,6 +184,7 @@ def try_transformers(o, n_experts):
     for call, n_seqs in ((run_generate, 1), (run_generate, 64), (run_paged, 64)):
         if call is run_paged and not o.paged or seconds_left(o) < 5:
             continue
+        progress(o, f"{call.__name__} B={n_seqs}")
         try:
             call(o, model, n_experts, 4 if o.tiny and n_seqs > 4 else n_seqs)
         except Exception as e:  # a library's failure is a result too
@@ -200,6 +201,7 @@ def main():
     if o.device == "cuda" and not torch.cuda.is_available():
         absent(o, "decode, torch", "no GPU")
     print(versions())
+    progress(o, "imports")
     torch.manual_seed(1)
     for e in map(int, o.experts.split(",")):
         for n_seqs in (1, 4) if o.tiny else (64, 1, 512):

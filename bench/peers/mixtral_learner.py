@@ -9,7 +9,7 @@ on bf16 weights with bf16 moments: less memory traffic than our fp32 master and 
 import statistics
 import time
 
-from peer import absent, mixtral, options, report, seconds_left, sync, versions
+from peer import absent, mixtral, options, progress, report, seconds_left, sync, versions
 
 TOKENS, HEAD_ROWS = 1024, 2048
 
@@ -35,8 +35,9 @@ def head_loss(model, hidden, ids):
 def measure(o, model, body, ids, optimizer):
     """Median seconds of forward with head, backward, update; and the first loss."""
     forward, backward, update, first = [], [], [], None
-    for i in range(2 + (3 if o.quick else 8)):
-        if i > 3 and seconds_left(o) < 3:
+    warm_up = 1 if o.quick else 2
+    for i in range(warm_up + (3 if o.quick else 8)):
+        if i > warm_up and seconds_left(o) < 2 * (t3 - t0):
             break
         sync(o)
         t0 = time.perf_counter()
@@ -51,7 +52,9 @@ def measure(o, model, body, ids, optimizer):
         sync(o)
         t3 = time.perf_counter()
         first = loss.item() if first is None else first
-        if i >= 2:
+        if i == 0:
+            progress(o, f"first pass, {t3 - t0:.2f} s")
+        if i >= warm_up:
             forward.append(t1 - t0)
             backward.append(t2 - t1)
             update.append(t3 - t2)
@@ -101,6 +104,7 @@ def main():
     if o.device == "cuda" and not torch.cuda.is_available():
         absent(o, "learner, transformers", "no GPU")
     print(versions())
+    progress(o, "imports")
     run(o, o.experts, "")
     if o.compile and seconds_left(o) > 20:
         if o.device == "cuda":

@@ -45,6 +45,10 @@ def seconds_left(o):
     return o.limit - (time.monotonic() - o.start)
 
 
+def progress(o, what):
+    print(f"# {time.monotonic() - o.start:.1f} s: {what}", flush=True)
+
+
 def report(o, name, value, unit, peer, detail=""):
     print(f"{name:<46} {value:12.6g} {unit:<9} {peer:<40} {detail}", flush=True)
     if o.json:
@@ -98,14 +102,16 @@ def mixtral(o, n_experts, layers=16):
         pad_token_id=0, attention_dropout=0.0, router_jitter_noise=0.0)
     config._attn_implementation = "sdpa"
     config._experts_implementation = "grouped_mm"
-    old = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with torch.device(o.device):
-            model = transformers.MixtralForCausalLM(config)
-    finally:
-        torch.set_default_dtype(old)
-    return model.to(o.device)
+    with torch.device("meta"):
+        model = transformers.MixtralForCausalLM(config)
+    model = model.to(torch.bfloat16).to_empty(device=o.device)
+    for name, p in model.named_parameters():
+        with torch.no_grad():
+            p.fill_(1.0) if "norm" in name else p.normal_(0.0, 0.02)
+    rope = model.model.rotary_emb
+    model.model.rotary_emb = type(rope)(config).to(o.device)
+    progress(o, "model made")
+    return model
 
 
 def versions():
