@@ -39,7 +39,7 @@ struct gpu_result {
     const char *unit;
     double share;   /* 0: none */
     const char *of; /* what it is a share of */
-    char detail[256];
+    char detail[320];
 };
 /* A line of the table, and of the JSON file. */
 void gpu_report(struct gpu_bench *g, const struct gpu_result *r);

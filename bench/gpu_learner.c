@@ -66,9 +66,11 @@ static void report_pass(struct gpu_bench *g, struct gpu_pass *p, int64_t n_exper
         r.share = flops / total / g->peak_flops;
     snprintf(r.detail, sizeof(r.detail),
              "%lld x %d tokens: forward %.1f ms, log-probs %.1f, backward %.1f; %.1f "
-             "TFLOP/s; mean logp %.3f (uniform %.3f), |gradient sum| %.4g",
+             "TFLOP/s; %.1f GiB free; mean logp %.3f (uniform %.3f), |gradient sum| "
+             "%.4g",
              (long long)p->n_seqs, (int)TOKENS, 1e3 * t->forward, 1e3 * t->logprobs,
-             1e3 * t->backward, 1e-12 * flops / total, mean(p->logp, p->n),
+             1e3 * t->backward, 1e-12 * flops / total,
+             (double)gpu_free_bytes(p->m->b) / 0x1p30, mean(p->logp, p->n),
              -log((double)p->m->hp.n_vocab), sqrt(sum_sq));
     gpu_report(g, &r);
 }

@@ -5,6 +5,8 @@
  * once, each output written once, fp32 rows as the engine keeps them). One pass fills
  * the arrays, so routes, offsets and pages are real ones.
  */
+#include <math.h>
+
 #include "bench/gpu_pass.h"
 #include "cuda/cuda.h"
 
@@ -205,9 +207,11 @@ static void report_product(struct ops *o, const struct row *r, const char *name,
     struct gpu_bench *const g = o->g;
     const double k = (double)r->k, flops = 2.0 * m * n * k, weights = 2.0 * n * k;
     struct gpu_result out = {.name = name, .value = 1e3 * ms, .unit = "us"};
-    /* few rows: reading the weights is the floor */
+    /* few rows: reading the weights of the experts that have any is the floor */
     const bool is_bound = m < 256;
-    const double floor_s = is_bound ? weights * (double)r->n_mats / g->copy_bytes
+    const double n_mats = (double)r->n_mats;
+    const double n_used = n_mats * (1.0 - pow(1.0 - 1.0 / n_mats, m));
+    const double floor_s = is_bound ? weights * n_used / g->copy_bytes
                                     : flops / g->peak_flops;
     out.share = floor_s > 0 && (is_bound || g->peak_flops > 0) ? 1e3 * floor_s / ms : 0;
     out.of = is_bound ? "copy" : "bf16 peak";

@@ -6,7 +6,7 @@ set -u
 bundle=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-export CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2
+export CUDA_VISIBLE_DEVICES="" OMP_NUM_THREADS=2
 failed=0
 
 ok() { echo "ok   $1"; }

@@ -3,29 +3,32 @@
 # the CPU's results, stored values of other stacks, small GRPO runs against the same runs on
 # the CPU, then the benchmarks and, where python3 has torch, their peers.
 #
-#   gpu-check [--quick] [--out DIR] [--no-peers] [--only checks|bench]
+#   gpu-check [--quick] [--limit SECONDS] [--out DIR] [--only LIST]
 #
-# --quick: at most 2 minutes instead of 10, smaller sizes. Logs and one JSON of the run go
-# to DIR (default bench/results). Status 0: every check passed (a benchmark that fails
-# counts), 1: not, 75: no GPU.
+# --quick: at most 2 minutes instead of 10 (--limit: so many), smaller sizes. --only: names
+# with commas between them: checks (or tests, goldens, runs), bench (or decode, learner, step,
+# exact, ops, products), peers (or a script's name). A log and one JSON of the run go to DIR
+# (default bench/results). Status 0: every check passed and every benchmark ran, 1: not, 75:
+# no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-is_quick=0 out=bench/results has_peers=1 only=all
+is_quick=0 out=bench/results only=checks,bench,peers limit_s=0
 while (($# > 0)); do
     case $1 in
     --quick) is_quick=1 ;;
-    --no-peers) has_peers=0 ;;
+    --limit) limit_s=${2:?--limit SECONDS} && shift ;;
     --out) out=${2:?--out DIR} && shift ;;
-    --only) only=${2:?--only checks|bench} && shift ;;
+    --only) only=${2:?--only LIST} && shift ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;;
     *) echo "gpu-check: unknown option $1 (--help)" >&2 && exit 2 ;;
     esac
     shift
 done
-case $only in all | checks | bench) ;; *) echo "gpu-check: --only checks|bench" >&2 && exit 2 ;; esac
+# wanted NAME GROUP
+wanted() { case ,$only, in *,$1,* | *,$2,*) return 0 ;; *) return 1 ;; esac }
 
 bin=$here/bin
-limit_s=$((is_quick ? 120 : 600))
+((limit_s > 0)) || limit_s=$((is_quick ? 120 : 600))
 quick=()
 ((is_quick)) && quick=(--quick)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} PYTHONUNBUFFERED=1
@@ -39,21 +42,37 @@ fi
 # cuBLAS, for the yardsticks: the toolkit's, or the one that came with torch
 for f in /usr/local/cuda*/lib64/libcublas.so.1[23] \
     "$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' 2>/dev/null)"/nvidia/*/lib/libcublas.so.1[23]; do
-    [ -e "$f" ] && export LD_LIBRARY_PATH=$(dirname "$f")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} && break
+    [ -e "$f" ] && export LD_LIBRARY_PATH="${f%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" && break
 done
 
 mkdir -p "$out" || exit 1
 out=$(cd "$out" && pwd)
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
 commit=$(cat "$here/COMMIT")
 driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)
 day=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-name=gpu-$(date -u +%Y%m%d-%H%M%S)-$commit
-logs=$out/$name.log
-: >"$tmp/checks" >"$tmp/figures" >"$tmp/peers"
+run_name=gpu-$(date -u +%Y%m%d-%H%M%S)-$commit
+logs=$out/$run_name.log
+touch "$tmp/checks" "$tmp/figures" "$tmp/peers"
 say() { printf '%s\n' "$*" | tee -a "$logs"; }
 say "card: $card; driver ${driver:-unknown}; commit $commit; $day"
+
+write_json() {
+    local list
+    {
+        printf '{"date":"%s","card":"%s","driver":"%s","commit":"%s","quick":%s,"seconds":%d,\n' \
+            "$day" "$card" "$driver" "$commit" "$( ((is_quick)) && echo true || echo false)" $SECONDS
+        for list in checks figures peers; do
+            printf '"%s":[\n%s\n]%s\n' $list "$(sed '$!s/$/,/' "$tmp/$list")" \
+                "$([ $list = peers ] || echo ,)"
+        done
+        echo '}'
+    } >"$out/$run_name.json"
+    rm -rf "$tmp"
+}
+# also when the run is cut short
+trap write_json EXIT
+trap 'kill $(jobs -p) 2>/dev/null; exit 1' INT TERM
 
 # seconds left of `own`, or 0 when the run's time is used up
 time_for() {
@@ -65,7 +84,7 @@ time_for() {
 result() {
     say "$(printf '%-7s %-44s %5.1f s  %s' "$2" "$1" "$3" "$4")"
     printf '{"name":"%s","status":"%s","seconds":%.1f,"detail":"%s"}\n' "$1" "$2" "$3" \
-        "$(tr -d '"\\' <<<"$4" | tr '\n\t' '  ' | cut -c1-200)" >>"$tmp/checks"
+        "$(tr -d '\042\134' <<<"$4" | tr '\n\t' '  ' | cut -c1-200)" >>"$tmp/checks"
 }
 
 # run_check NAME SECONDS COMMAND...: passed if the status is 0; the last line is the detail
@@ -78,7 +97,8 @@ run_check() {
         return 1
     fi
     # the commands are functions of this script
-    timeout -k 2 "$seconds" bash -c '"$@"' _ "$@" >"$tmp/log" 2>&1
+    timeout -k 2 "$seconds" bash -c '"$@"' _ "$@" >"$tmp/log" 2>&1 &
+    wait $!
     status=$?
     took=$(awk "BEGIN {print $EPOCHREALTIME - $start}")
     detail=$(grep -v '^$' "$tmp/log" | tail -n 1)
@@ -122,7 +142,7 @@ run_tests() {
 # the CPU's results are compared with stored ones by the tests of model/; here the GPU's, and
 # in exact mode byte for byte with the CPU's
 golden() {
-    local case=$1 dir=$here/cases/$1 grads=$2 words=("${@:3}")
+    local dir=$here/cases/$1 grads=$2 words=("${@:3}")
     "$bin/grpo" dump "$dir/model" --ids "$dir/inputs.jsonl" --out "$tmp/gpu.st" --grads "$grads" \
         run.device=cuda run.log=warn "${words[@]}" || return
     "$bin/compare_dump" "$dir/expected.json" "$dir/expected.safetensors" "$tmp/gpu.st"
@@ -194,65 +214,61 @@ bench() {
         result "bench $name" "not run" 0 "out of time"
         return
     fi
-    timeout -k 2 "$seconds" "$@" 2>&1 | tee -a "$logs"
-    status=${PIPESTATUS[0]}
+    timeout -k 2 "$seconds" "$@" > >(tee -a "$logs") 2>&1 &
+    wait $!
+    status=$?
+    sleep 0.1 # the last lines, before what follows
     result "bench $name" "$(case $status in 0) echo passed ;; 77) echo skipped ;; *) echo failed ;; esac)" \
         "$(awk "BEGIN {print $EPOCHREALTIME - $start}")" "status $status"
 }
 run_benches() {
     local part
     for part in decode learner step exact ops; do
+        wanted $part bench || continue
         bench "$part" $((is_quick ? 20 : 80)) "$bin/bench_gpu" "${quick[@]}" --json "$tmp/figures" $part
     done
-    if [ -x "$bin/bench_gemm_cuda" ]; then
-        bench "grouped products" $((is_quick ? 10 : 40)) "$bin/bench_gemm_cuda" plan $((is_quick ? 5 : 15)) \
+    if wanted products bench && [ -x "$bin/bench_gemm_cuda" ]; then
+        bench products $((is_quick ? 10 : 40)) "$bin/bench_gemm_cuda" plan $((is_quick ? 5 : 15)) \
             > >(tee "$tmp/gemm")
         wait $!
         awk -f "$here/gpu_check.awk" -v mode=gemm "$tmp/gemm" >>"$tmp/figures"
     fi
 }
+# each ends by itself, with what it has
 run_peers() {
-    local script
-    if ! python3 -c 'import torch' 2>/dev/null; then
-        result peers "not run" 0 "python3 has no torch"
-        return
-    fi
+    local script seconds
     for script in mixtral_learner mixtral_decode trl_grpo; do
-        bench "peer $script" $((is_quick ? 25 : 90)) python3 "$here/peers/$script.py" "${quick[@]}" \
-            --json "$tmp/peers"
+        wanted $script peers || continue
+        seconds=$(time_for $((is_quick ? 25 : 90)))
+        bench "peer $script" "$seconds" python3 "$here/peers/$script.py" "${quick[@]}" \
+            --limit $((seconds - 1)) --json "$tmp/peers"
     done
-    bench "peer grouped_gemm" $((is_quick ? 20 : 40)) python3 "$here/peers/grouped_gemm.py" \
-        $((is_quick ? 5 : 15)) > >(tee "$tmp/peer_gemm")
-    wait $!
-    awk -f "$here/gpu_check.awk" -v mode=gemm_peer "$tmp/peer_gemm" >>"$tmp/peers"
+    if wanted grouped_gemm peers; then
+        bench "peer grouped_gemm" $((is_quick ? 20 : 40)) python3 "$here/peers/grouped_gemm.py" \
+            $((is_quick ? 5 : 15)) > >(tee "$tmp/peer_gemm")
+        wait $!
+        awk -f "$here/gpu_check.awk" -v mode=gemm_peer "$tmp/peer_gemm" >>"$tmp/peers"
+    fi
 }
 
 export bin here tmp
 export -f golden exact_golden prepare_run train hash_of on_policy same_run tensor_run
-if [ $only != bench ]; then
-    run_tests
-    run_goldens
-    run_trainings
+wanted tests checks && run_tests
+wanted goldens checks && run_goldens
+wanted runs checks && run_trainings
+run_benches
+if [[ $only =~ peers|mixtral|trl|grouped ]]; then
+    if python3 -c 'import torch' 2>/dev/null; then
+        run_peers
+    else
+        result peers "not run" 0 "python3 has no torch"
+    fi
 fi
-if [ $only != checks ]; then
-    run_benches
-    ((has_peers)) && run_peers
-fi
-
-{
-    printf '{"date":"%s","card":"%s","driver":"%s","commit":"%s","quick":%s,"seconds":%d,\n' \
-        "$day" "$card" "$driver" "$commit" "$( ((is_quick)) && echo true || echo false)" $SECONDS
-    for list in checks figures peers; do
-        printf '"%s":[\n%s\n]%s\n' $list "$(sed '$!s/$/,/' "$tmp/$list")" \
-            "$([ $list = peers ] || echo ,)"
-    done
-    echo '}'
-} >"$out/$name.json"
 
 say ""
 awk -f "$here/gpu_check.awk" -v mode=table "$tmp/peers" "$tmp/figures" | tee -a "$logs"
 n_failed=$(grep -c '"status":"failed"' "$tmp/checks")
 say "$(grep -c '"status":"passed"' "$tmp/checks") passed, $n_failed failed," \
     "$(grep -c '"status":"skipped"' "$tmp/checks") skipped," \
-    "$(grep -c '"status":"not run"' "$tmp/checks") not run, in $SECONDS s: $out/$name.json"
+    "$(grep -c '"status":"not run"' "$tmp/checks") not run, in $SECONDS s: $out/$run_name.json"
 ((n_failed == 0))

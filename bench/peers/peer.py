@@ -63,7 +63,7 @@ def absent(o, name, why):
         with open(o.json, "a") as f:
             f.write(json.dumps({"name": name, "skipped": f"absent: {why}"},
                                separators=(",", ":")) + "\n")
-    sys.exit(0)
+    sys.exit(77)
 
 
 def sync(o):
