@@ -32,9 +32,10 @@ static int64_t round_up(int64_t n, int64_t step)
     return (n + step - 1) / step * step;
 }
 
-bool gemm_plan_fits_wgmma(const struct gemm_shape *s)
+bool gemm_plan_fits_wgmma(enum gemm_form form, const struct gemm_shape *s)
 {
-    return s->n % 8 == 0 && s->k % 8 == 0;
+    const int64_t ld_dy = s->ld_dy == 0 ? s->n : s->ld_dy;
+    return s->k % 8 == 0 && (form == GEMM_FORM_FWD || ld_dy % 8 == 0);
 }
 
 /* two int32 lists of n_mats + 1: tiles before each matrix, and its rows */
@@ -134,7 +135,7 @@ void gemm_plan_choose(struct gemm_plan *plan, enum gemm_form form,
                       bool aligned)
 {
     if (device->cc_major != 9 || device->cc_minor != 0 || !aligned ||
-        !gemm_plan_fits_wgmma(s)) {
+        !gemm_plan_fits_wgmma(form, s)) {
         gemm_plan_mma(plan, form, s, device);
         return;
     }

@@ -35,6 +35,7 @@ struct gemm_device {
 
 struct gemm_shape {
     int64_t n_mats, n, k, m;
+    int64_t ld_dy; /* elements from one row of dy to the next; 0: n */
 };
 
 /* The wgmma kernel's tiles, rows x columns of one block; PAIR: clusters of two blocks
@@ -66,9 +67,9 @@ struct gemm_plan {
     int64_t smem_bytes;  /* dynamic shared memory of a block */
 };
 
-/* Whether TMA can read these operands: rows of both widths are multiples of 16 bytes.
- */
-bool gemm_plan_fits_wgmma(const struct gemm_shape *s);
+/* Whether TMA can read the form's operands: k, and for dx and dw ld_dy, are multiples
+ * of 8, so that rows start on 16 bytes. */
+bool gemm_plan_fits_wgmma(enum gemm_form form, const struct gemm_shape *s);
 
 /* Fill *plan; depends on the arguments alone. `aligned`: all operands start on 16
  * bytes, which TMA needs. 1 <= n_mats <= GEMM_MAX_MATS, n, k >= 1, m >= 0; m == 0 gives

@@ -104,15 +104,21 @@ int gemm_tensor_run(const struct gemm_tensor *t, cudaStream_t stream,
           (long long)g->n_mats);
     if (plan->grid == 0)
         return 0;
-    const struct gemm_job job = {
-        {plan->form, (int32_t)g->n_mats, plan->tile_m * plan->cluster, plan->tile_n,
-         plan->tile_k, (int32_t)g->n, (int32_t)g->k, (int32_t)g->m},
-        out,
-        a,
-        b,
-        g->off,
-        plan->n_stages,
-        is_aligned(a) && is_aligned(b) && g->n % 8 == 0 && g->k % 8 == 0};
+    const int64_t ld_dy = g->ld_dy == 0 ? g->n : g->ld_dy;
+    CHECK(ld_dy >= g->n && ld_dy < INT32_MAX, "rows of %lld, pitch %lld",
+          (long long)g->n, (long long)ld_dy);
+    const int64_t a_pitch = plan->form == GEMM_FORM_FWD ? g->k : ld_dy;
+    struct gemm_job job = {};
+    job.space = {plan->form,    (int32_t)g->n_mats, plan->tile_m * plan->cluster,
+                 plan->tile_n,  plan->tile_k,       (int32_t)g->n,
+                 (int32_t)g->k, (int32_t)g->m,      (int32_t)ld_dy};
+    job.out = out;
+    job.a = a;
+    job.b = b;
+    job.off = g->off;
+    job.n_stages = plan->n_stages;
+    job.a_aligned = is_aligned(a) && a_pitch % 8 == 0;
+    job.b_aligned = is_aligned(b) && g->k % 8 == 0;
     return plan->kernel == GEMM_KERNEL_MMA
                ? gemm_tensor_launch_mma(stream, plan, &job)
                : gemm_tensor_launch_wgmma(stream, plan, &job, t->encode_tiled);
@@ -122,7 +128,7 @@ static int run_form(const struct gemm_tensor *t, cudaStream_t stream,
                     enum gemm_form form, float *out, const uint16_t *a,
                     const uint16_t *b, const struct gemm_groups *g)
 {
-    const struct gemm_shape s = {g->n_mats, g->n, g->k, g->m};
+    const struct gemm_shape s = {g->n_mats, g->n, g->k, g->m, g->ld_dy};
     if (s.n_mats < 1 || s.n_mats > GEMM_MAX_MATS)
         return ERR(ERR_CONFIG, "%lld matrices in a product, expected 1 to %d",
                    (long long)s.n_mats, (int)GEMM_MAX_MATS);

@@ -23,9 +23,11 @@
  * The two kernels (gemm_plan.h) group terms differently and may differ in last bits:
  * which one runs depends on the device, n, k and the operands' alignment only.
  *
- * Alignment. Any n, k >= 1 and m >= 0. wgmma is used on compute capability 9.0 when n
- * and k are multiples of 8 and x, dy, w and results start on 16 bytes; everything else
- * takes the portable kernel. No pointer may alias another of the call.
+ * Alignment. Any n, k >= 1 and m >= 0. wgmma is used on compute capability 9.0 when x,
+ * dy, w and the result start on 16 bytes, k is a multiple of 8 and (dx, dw) ld_dy is
+ * one: pad the rows of dy where n, a vocabulary say, is not. Everything else takes the
+ * portable kernel, which reads rows that do not start on 16 bytes element by element.
+ * What lies between n and ld_dy is not read. No pointer may alias another of the call.
  */
 #ifndef CUDA_GEMM_TENSOR_H
 #define CUDA_GEMM_TENSOR_H
@@ -46,6 +48,7 @@ struct gemm_groups {
     int64_t n_mats, n, k;
     const int32_t *off; /* (n_mats + 1), device memory; NULL when n_mats == 1 */
     int64_t m;
+    int64_t ld_dy; /* elements from one row of dy to the next; 0: n */
 };
 
 /* For the calling thread's current device. ERR_DEVICE below compute capability 8.0. */
@@ -57,7 +60,8 @@ WARN_UNUSED int gemm_tensor_force(struct gemm_tensor *t, enum gemm_kernel kernel
 const struct gemm_device *gemm_tensor_device(const struct gemm_tensor *t);
 
 /* bf16 values are passed as their 16 bits. Device pointers, row-major, dense:
- *   x (m, k), dy (m, n), w (n_mats, n, k); y (m, n) =, dx (m, k) =, dw like w, +=.
+ *   x (m, k), dy (m, n) of pitch ld_dy, w (n_mats, n, k);
+ *   y (m, n) =, dx (m, k) =, dw like w, +=.
  * Errors: ERR_DEVICE with CUDA's text if the launch fails. */
 WARN_UNUSED int gemm_tensor_fwd(const struct gemm_tensor *t, struct CUstream_st *stream,
                                 float *y, const uint16_t *x, const uint16_t *w,

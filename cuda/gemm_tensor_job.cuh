@@ -16,7 +16,7 @@ struct gemm_job {
     const uint16_t *a, *b; /* of out: x, w; dy, w; dy, x */
     const int32_t *off;    /* device memory, or NULL */
     int32_t n_stages;
-    bool aligned; /* every line of both operands starts on 16 bytes */
+    bool a_aligned, b_aligned; /* every row starts on 16 bytes */
 };
 
 /* base and row_off (n_mats + 1 each), by the whole block; the caller synchronises once

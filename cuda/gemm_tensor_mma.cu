@@ -30,9 +30,9 @@ template <bool MN> __host__ __device__ constexpr int32_t operand_elems(void)
 
 /* Eight bf16 from src, the first n_valid of which exist, to shared memory. */
 __device__ __forceinline__ void copy_chunk(uint16_t *dst, const uint16_t *src,
-                                           int64_t n_valid, bool aligned)
+                                           int32_t n_valid, bool aligned)
 {
-    const int32_t n = n_valid <= 0 ? 0 : n_valid >= 8 ? 8 : (int32_t)n_valid;
+    const int32_t n = n_valid <= 0 ? 0 : n_valid >= 8 ? 8 : n_valid;
     if (aligned) {
         const uint32_t to = (uint32_t)__cvta_generic_to_shared(dst);
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to),
@@ -49,23 +49,29 @@ __device__ __forceinline__ void copy_chunk(uint16_t *dst, const uint16_t *src,
                                v[6] | (uint32_t)v[7] << 16);
 }
 
-/* One step's tile of an operand. p (height, width): lines line0 .. of which those below
- * line_end count, elements i0 .. of a line up to width. K-major: line = row; MN-major:
- * line = reduction step. */
+/* An operand in memory: lines of `width` elements, `pitch` apart. */
+struct matrix {
+    const uint16_t *p;
+    int32_t width, pitch;
+    bool aligned;
+};
+
+/* One step's tile of an operand: lines line0 .. of which those below line_end count,
+ * elements i0 .. of a line. K-major: line = row; MN-major: line = reduction step. */
 template <bool MN>
-__device__ __forceinline__ void load_operand(uint16_t *dst, const uint16_t *p,
-                                             int64_t width, int64_t line0,
-                                             int64_t line_end, int64_t i0, bool aligned)
+__device__ __forceinline__ void load_operand(uint16_t *dst, const struct matrix &from,
+                                             int32_t line0, int32_t line_end,
+                                             int32_t i0)
 {
     constexpr int32_t line_elems = MN ? TILE : STEP, n_lines = MN ? STEP : TILE;
     constexpr int32_t chunks = line_elems / 8;
 #pragma unroll
     for (int32_t c = (int32_t)threadIdx.x; c < n_lines * chunks; c += N_THREADS) {
         const int32_t line = c / chunks, i = c % chunks * 8;
-        const bool exists = line0 + line < line_end && i0 + i < width;
-        const uint16_t *const src = exists ? p + (line0 + line) * width + i0 + i : p;
-        copy_chunk(dst + gemm_padded(line_elems, line, i), src,
-                   exists ? width - i0 - i : 0, aligned);
+        const bool exists = line0 + line < line_end && i0 + i < from.width;
+        const int64_t at = (int64_t)(line0 + line) * from.pitch + i0 + i;
+        copy_chunk(dst + gemm_padded(line_elems, line, i), from.p + (exists ? at : 0),
+                   exists ? from.width - i0 - i : 0, from.aligned);
     }
 }
 
@@ -80,18 +86,20 @@ __device__ __forceinline__ void load_step(const struct gemm_job &job,
 {
     const int32_t n = job.space.n, k = job.space.k;
     const int32_t red = tile.red0 + step * STEP;
-    const uint16_t *const w = job.b +
-                              (FORM == GEMM_FORM_DW ? 0 : (int64_t)tile.mat * n * k);
-    const bool aligned = job.aligned;
+    const int64_t w_at = FORM == GEMM_FORM_DW ? 0 : (int64_t)tile.mat * n * k;
+    const bool is_fwd = FORM == GEMM_FORM_FWD;
+    const struct matrix a = {job.a, is_fwd ? k : n, is_fwd ? k : job.space.ld_dy,
+                             job.a_aligned};
+    const struct matrix b = {job.b + w_at, k, k, job.b_aligned};
     if constexpr (FORM == GEMM_FORM_DW) {
-        load_operand<true>(to.a, job.a, n, red, tile.red_end, tile.row0, aligned);
-        load_operand<true>(to.b, job.b, k, red, tile.red_end, tile.col0, aligned);
+        load_operand<true>(to.a, a, red, tile.red_end, tile.row0);
+        load_operand<true>(to.b, b, red, tile.red_end, tile.col0);
     } else if constexpr (FORM == GEMM_FORM_FWD) {
-        load_operand<false>(to.a, job.a, k, tile.row0, tile.row_end, red, aligned);
-        load_operand<false>(to.b, w, k, tile.col0, n, red, aligned);
+        load_operand<false>(to.a, a, tile.row0, tile.row_end, red);
+        load_operand<false>(to.b, b, tile.col0, n, red);
     } else {
-        load_operand<false>(to.a, job.a, n, tile.row0, tile.row_end, red, aligned);
-        load_operand<true>(to.b, w, k, red, n, tile.col0, aligned);
+        load_operand<false>(to.a, a, tile.row0, tile.row_end, red);
+        load_operand<true>(to.b, b, red, n, tile.col0);
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
 }

@@ -33,7 +33,7 @@ enum { GEMM_STAGING_WIDTH = 128, GEMM_STAGING_LINES = 8, GEMM_STAGING_PAD = 8 };
 struct gemm_space {
     enum gemm_form form;
     int32_t n_mats, tile_m, tile_n, tile_k;
-    int32_t n, k, m;
+    int32_t n, k, m, ld_dy;
 };
 
 struct gemm_tile {

@@ -163,10 +163,11 @@ __device__ __forceinline__ void release_stage(const struct ring &ring, int32_t s
 /* dw: zero steps n_valid .. 63 of all blocks of a stage, lines of 128 bytes (swizzling
  * permutes bytes within a line only). All consumers take part. */
 template <int N_CONSUMERS, int TILE_N>
-__device__ __forceinline__ void zero_tail(char *stage, int32_t n_valid, int32_t thread)
+__device__ __forceinline__ void zero_tail(char *stage, int32_t n_valid)
 {
     const int32_t n_blocks = N_CONSUMERS + TILE_N / 64, n_lines = 64 - n_valid;
-    for (int32_t i = thread; i < n_blocks * n_lines * 8; i += N_CONSUMERS * WARPGROUP) {
+    for (int32_t i = (int32_t)threadIdx.x - WARPGROUP; i < n_blocks * n_lines * 8;
+         i += N_CONSUMERS * WARPGROUP) {
         const int32_t line = i / 8 % n_lines, block = i / 8 / n_lines;
         *(uint4 *)(stage + block * BLOCK_BYTES + (n_valid + line) * 128 +
                    i % 8 * 16) = make_uint4(0, 0, 0, 0);
@@ -192,70 +193,108 @@ __device__ __forceinline__ void multiply_step(float (&acc)[TILE_N / 2], const ch
     wgmma_commit();
 }
 
-/* Registers to memory or back: thread (row, row + 8), pairs of columns. */
-template <bool LOAD, int TILE_N>
-__device__ __forceinline__ void move_tile(float (&acc)[TILE_N / 2], float *out,
-                                          int32_t n_cols, const struct gemm_tile &tile,
-                                          int32_t first_row, int32_t thread)
+/* Where a warp's 16 rows of a tile lie in the output. */
+struct place {
+    float *p;                      /* its first element */
+    int32_t n_rows, n_cols, pitch; /* those that exist, from there on (<= 0: none) */
+};
+
+template <int FORM>
+__device__ __forceinline__ struct place
+place_of(const struct gemm_job &job, const struct gemm_tile &tile, int32_t first_row)
 {
-    const int32_t row = tile.row0 + first_row + gemm_acc_row(thread, 0);
-    const int32_t col = tile.col0 + gemm_acc_col(thread, 0);
-    float *const p = out + (int64_t)row * n_cols + col;
+    const struct gemm_space &space = job.space;
+    const int32_t row = tile.row0 + first_row, n_cols = gemm_cols(&space);
+    const int64_t origin = FORM == GEMM_FORM_DW ? (int64_t)tile.mat * space.n : 0;
+    return {job.out + (origin + row) * n_cols + tile.col0, tile.row_end - row,
+            n_cols - tile.col0, n_cols};
+}
+
+/* Registers to memory or back: a thread has pairs of columns of rows r and r + 8. */
+template <bool LOAD, int WIDTH>
+__device__ __forceinline__ void move_tile(float (&acc)[WIDTH / 2],
+                                          const struct place &at)
+{
+    const int32_t lane = (int32_t)threadIdx.x % 32;
+    const int32_t row = gemm_acc_row(lane, 0), col = gemm_acc_col(lane, 0);
 #pragma unroll
     for (int32_t h = 0; h < 2; h++) {
-        float *const line = p + (int64_t)h * 8 * n_cols;
-        const int32_t n_valid = row + 8 * h < tile.row_end ? n_cols - tile.col0 : 0;
+        float *const line = at.p + (int64_t)(row + 8 * h) * at.pitch + col;
+        const int32_t n_valid = row + 8 * h < at.n_rows ? at.n_cols : 0;
 #pragma unroll
-        for (int32_t j = 0; j < TILE_N / 8; j++) {
+        for (int32_t j = 0; j < WIDTH / 8; j++) {
             const bool valid = 8 * j < n_valid;
-            float2 *const at = (float2 *)(line + 8 * j);
+            float2 *const pair = (float2 *)(line + 8 * j);
             if (LOAD) {
-                const float2 v = valid ? *at : make_float2(0, 0);
+                const float2 v = valid ? *pair : make_float2(0, 0);
                 acc[4 * j + 2 * h] = v.x;
                 acc[4 * j + 2 * h + 1] = v.y;
             } else if (valid) {
-                *at = make_float2(acc[4 * j + 2 * h], acc[4 * j + 2 * h + 1]);
+                *pair = make_float2(acc[4 * j + 2 * h], acc[4 * j + 2 * h + 1]);
             }
         }
     }
 }
 
-/* The same to memory by way of shared memory: a warp lays 8 rows by 128 columns down in
- * padded lines (no two of a half-warp's 8-byte stores meet in a bank) and eight of its
- * threads send a line each, asynchronously; two such buffers take turns. */
-template <int TILE_N>
-__device__ __forceinline__ void send_tile(const float (&acc)[TILE_N / 2], float *out,
-                                          int32_t n_cols, const struct gemm_tile &tile,
-                                          int32_t first_row, int32_t thread,
-                                          float *staging)
+/* To memory element by element: for rows that do not start on 16 bytes. */
+template <int WIDTH>
+__device__ __forceinline__ void store_tile(const float (&acc)[WIDTH / 2],
+                                           const struct place &at)
 {
-    constexpr int32_t width = TILE_N < GEMM_STAGING_WIDTH ? TILE_N : GEMM_STAGING_WIDTH;
-    constexpr int32_t pitch = width + GEMM_STAGING_PAD;
-    const int32_t lane = thread % 32;
-    const int32_t row0 = tile.row0 + first_row + thread / 32 * 16;
-    float *const own = staging + lane / 4 * pitch + lane % 4 * 2;
+    const int32_t lane = (int32_t)threadIdx.x % 32;
 #pragma unroll
-    for (int32_t part = 0; part < 2 * TILE_N / width; part++) {
+    for (int32_t i = 0; i < WIDTH / 2; i++) {
+        const int32_t row = gemm_acc_row(lane, i), col = gemm_acc_col(lane, i);
+        if (row < at.n_rows && col < at.n_cols)
+            at.p[(int64_t)row * at.pitch + col] = acc[i];
+    }
+}
+
+/* The same to memory by way of shared memory: the warp lays 8 rows by 128 columns down
+ * in padded lines (no two of a half-warp's 8-byte stores meet in a bank) and eight of
+ * its threads send a line each, asynchronously; two such buffers take turns. */
+template <int WIDTH>
+__device__ __forceinline__ void send_tile(const float (&acc)[WIDTH / 2],
+                                          const struct place &at, float *staging)
+{
+    constexpr int32_t width = WIDTH < GEMM_STAGING_WIDTH ? WIDTH : GEMM_STAGING_WIDTH;
+    constexpr int32_t pitch = width + GEMM_STAGING_PAD;
+    const int32_t lane = (int32_t)threadIdx.x % 32;
+    float *const own = staging + gemm_acc_row(lane, 0) * pitch + gemm_acc_col(lane, 0);
+#pragma unroll
+    for (int32_t part = 0; part < 2 * WIDTH / width; part++) {
         const int32_t h = part % 2, j0 = part / 2 * (width / 8);
-        float *const buffer = own + h * 8 * pitch;
         if (lane < 8)
             bulk_wait_read<1>();
         __syncwarp();
 #pragma unroll
         for (int32_t j = 0; j < width / 8; j++)
-            *(float2 *)(buffer + 8 * j) = make_float2(acc[4 * (j0 + j) + 2 * h],
-                                                      acc[4 * (j0 + j) + 2 * h + 1]);
+            *(float2 *)(own + h * 8 * pitch + 8 * j) = make_float2(
+                acc[4 * (j0 + j) + 2 * h], acc[4 * (j0 + j) + 2 * h + 1]);
         fence_async_proxy();
         __syncwarp();
         if (lane < 8) {
-            const int32_t row = row0 + 8 * h + lane, col = tile.col0 + 8 * j0;
-            const int32_t left = n_cols - col < width ? n_cols - col : width;
-            if (row < tile.row_end && left > 0)
-                bulk_store(out + (int64_t)row * n_cols + col,
-                           staging + (8 * h + lane) * pitch, (uint32_t)left * 4);
+            const int32_t row = 8 * h + lane, left = at.n_cols - 8 * j0;
+            if (row < at.n_rows && left > 0)
+                bulk_store(at.p + (int64_t)row * at.pitch + 8 * j0,
+                           staging + row * pitch,
+                           (uint32_t)(left < width ? left : width) * 4);
             bulk_commit();
         }
     }
+}
+
+/* Widths of dx and dw are multiples of 8, that of y need not be. */
+template <int FORM, int WIDTH>
+__device__ __forceinline__ void put_tile(float (&acc)[WIDTH / 2],
+                                         const struct place &at, float *staging)
+{
+    if (FORM == GEMM_FORM_FWD && at.pitch % 4 != 0)
+        store_tile<WIDTH>(acc, at);
+    else if (GEMM_STAGED)
+        send_tile<WIDTH>(acc, at, staging);
+    else
+        move_tile<false, WIDTH>(acc, at);
 }
 
 template <int FORM, int N_CONSUMERS, int TILE_N, int CLUSTER>
@@ -266,9 +305,9 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
     const int32_t n_tiles = ring.base[space.n_mats];
     const int32_t turn = (int32_t)gridDim.x / CLUSTER;
     const int32_t first = (int32_t)blockIdx.x / CLUSTER;
-    const int32_t thread = (int32_t)threadIdx.x % WARPGROUP;
-    const int32_t n_cols = gemm_cols(&space);
-    float *const staging = ring.staging + (consumer * 4 + thread / 32) * STAGING_FLOATS;
+    const int32_t warp = (int32_t)threadIdx.x % WARPGROUP / 32;
+    const int32_t first_row = 64 * consumer + 16 * warp;
+    float *const staging = ring.staging + (consumer * 4 + warp) * STAGING_FLOATS;
     struct cursor at = {0, 0};
     struct gemm_tile next = {};
     if (first < n_tiles)
@@ -277,11 +316,9 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
     for (int32_t t = first; t < n_tiles; t += turn) {
         const struct gemm_tile tile = next;
         const int32_t n_steps = gemm_steps(&space, &tile);
-        float *const out = job.out + (FORM == GEMM_FORM_DW
-                                          ? (int64_t)tile.mat * space.n * space.k
-                                          : 0);
+        const struct place out = place_of<FORM>(job, tile, first_row);
         if (FORM == GEMM_FORM_DW)
-            move_tile<true, TILE_N>(acc, out, n_cols, tile, 64 * consumer, thread);
+            move_tile<true, TILE_N>(acc, out);
         int32_t previous = -1;
         for (int32_t i = 0; i < n_steps; i++) {
             char *const stage = ring.stages + at.stage * ring.stage_bytes;
@@ -289,8 +326,7 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
             if (FORM == GEMM_FORM_DW && i == n_steps - 1) {
                 const int32_t left = tile.red_end - tile.red0 - i * STEP;
                 if (left < STEP)
-                    zero_tail<N_CONSUMERS, TILE_N>(stage, left,
-                                                   consumer * WARPGROUP + thread);
+                    zero_tail<N_CONSUMERS, TILE_N>(stage, left);
             }
             multiply_step<FORM, TILE_N>(acc, stage + consumer * BLOCK_BYTES,
                                         stage + N_CONSUMERS * BLOCK_BYTES,
@@ -305,10 +341,7 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
             next = own_tile<CLUSTER>(space, ring, t + turn);
         wgmma_wait<0>();
         release_stage<CLUSTER>(ring, previous);
-        if (GEMM_STAGED)
-            send_tile<TILE_N>(acc, out, n_cols, tile, 64 * consumer, thread, staging);
-        else
-            move_tile<false, TILE_N>(acc, out, n_cols, tile, 64 * consumer, thread);
+        put_tile<FORM, TILE_N>(acc, out, staging);
     }
 }
 
@@ -367,21 +400,21 @@ typedef CUresult (*encode_fn)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, vo
                               CUtensorMapInterleave, CUtensorMapSwizzle,
                               CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-/* A bf16 tensor (n_mats, height, width), or (height, width) if n_mats is 0; boxes of
- * 64 columns and box_rows rows. */
+/* A bf16 tensor (n_mats, height, width), or (height, width) if n_mats is 0, of rows
+ * `pitch` apart; boxes of 64 columns and box_rows rows. */
 int encode(void *encode_tiled, CUtensorMap *map, const uint16_t *p, int64_t n_mats,
-           int64_t height, int64_t width, int32_t box_rows)
+           int64_t height, int64_t width, int64_t pitch, int32_t box_rows)
 {
     const encode_fn call = (encode_fn)encode_tiled;
     const cuuint64_t dims[3] = {(cuuint64_t)width, (cuuint64_t)height,
                                 (cuuint64_t)n_mats};
-    const cuuint64_t pitch[2] = {(cuuint64_t)width * 2,
-                                 (cuuint64_t)(height * width) * 2};
+    const cuuint64_t strides[2] = {(cuuint64_t)pitch * 2,
+                                   (cuuint64_t)(height * pitch) * 2};
     const cuuint32_t box[3] = {64, (cuuint32_t)box_rows, 1};
     const cuuint32_t step[3] = {1, 1, 1};
     const CUresult r = call(
         map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, n_mats == 0 ? 2 : 3, (void *)p, dims,
-        pitch, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+        strides, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (r != CUDA_SUCCESS)
         return ERR(ERR_DEVICE, "tensor map of (%lld, %lld, %lld): driver error %d",
@@ -436,9 +469,9 @@ int gemm_tensor_launch_wgmma(cudaStream_t stream, const struct gemm_plan *plan,
     CUtensorMap map_a, map_b;
     const bool is_fwd = plan->form == GEMM_FORM_FWD, is_dw = plan->form == GEMM_FORM_DW;
     TRY(encode(encode_tiled, &map_a, job->a, 0, s->m, is_fwd ? s->k : s->n,
-               is_dw ? STEP : plan->tile_m));
+               is_fwd ? s->k : s->ld_dy, is_dw ? STEP : plan->tile_m));
     TRY(encode(encode_tiled, &map_b, job->b, is_dw ? 0 : s->n_mats, is_dw ? s->m : s->n,
-               s->k, is_fwd ? plan->tile_n / plan->cluster : STEP));
+               s->k, s->k, is_fwd ? plan->tile_n / plan->cluster : STEP));
     struct cudaLaunchConfig_st config = {};
     struct cudaLaunchAttribute_st cluster = {};
     cluster.id = cudaLaunchAttributeClusterDimension;

@@ -131,18 +131,23 @@ void gemm_problem_init(struct gemm_problem *p, const struct gemm_case *c,
     *p = (struct gemm_problem){.shape = *c};
     rng_state = GEMM_SEED + (uint64_t)(c->n * 1000003 + c->k * 1009 + c->m);
     p->n_x = c->m * c->k;
-    p->n_dy = c->m * c->n;
+    if (c->ld_dy == 0)
+        p->shape.ld_dy = c->n;
+    const int64_t ld = p->shape.ld_dy;
+    p->n_y = c->m * c->n;
+    p->n_dy = c->m * ld;
     p->n_w = c->n_mats * c->n * c->k;
     p->x = random_bf16(p->n_x, value);
     p->dy = random_bf16(p->n_dy, value);
+    for (int64_t i = 0; i < p->n_dy; i++)
+        p->dy[i] = i % ld < c->n ? p->dy[i] : 0x7fff;
     p->w = random_bf16(p->n_w, value);
     p->dw_start = host_alloc((size_t)p->n_w * 4);
     for (int64_t i = 0; i < p->n_w; i++)
         p->dw_start[i] = value();
     set_groups(p);
     gemm_problem_upload(p);
-    p->dev_out = dev_alloc((size_t)(max3(p->n_x, p->n_dy, p->n_w) + 2 * GEMM_GUARD) *
-                           4);
+    p->dev_out = dev_alloc((size_t)(max3(p->n_x, p->n_y, p->n_w) + 2 * GEMM_GUARD) * 4);
 }
 
 void gemm_problem_release(struct gemm_problem *p)
@@ -160,7 +165,7 @@ void gemm_problem_release(struct gemm_problem *p)
 
 int64_t gemm_out_elems(const struct gemm_problem *p, enum gemm_form form)
 {
-    return form == GEMM_FORM_FWD ? p->n_dy : form == GEMM_FORM_DX ? p->n_x : p->n_w;
+    return form == GEMM_FORM_FWD ? p->n_y : form == GEMM_FORM_DX ? p->n_x : p->n_w;
 }
 
 /* NULL where the machine has no usable GPU */
@@ -182,7 +187,8 @@ void gemm_case_plan(struct gemm_plan *plan, const struct gemm_tensor *t,
                     const struct gemm_problem *p, enum gemm_form form,
                     enum gemm_kernel kernel, int tile)
 {
-    const struct gemm_shape s = {p->shape.n_mats, p->shape.n, p->shape.k, p->shape.m};
+    const struct gemm_shape s = {p->shape.n_mats, p->shape.n, p->shape.k, p->shape.m,
+                                 p->shape.ld_dy};
     if (kernel == GEMM_KERNEL_MMA)
         gemm_plan_mma(plan, form, &s, gemm_tensor_device(t));
     else
@@ -195,8 +201,10 @@ float *gemm_case_run(const struct gemm_tensor *t, const struct gemm_problem *p,
 {
     const int64_t n = gemm_out_elems(p, plan->form), n_all = n + 2 * GEMM_GUARD;
     float *const got = host_alloc((size_t)n_all * 4);
-    const struct gemm_groups g = {p->shape.n_mats, p->shape.n, p->shape.k,
-                                  p->shape.n_mats == 1 ? NULL : p->dev_off, p->shape.m};
+    const struct gemm_groups g = {
+        p->shape.n_mats, p->shape.n,
+        p->shape.k,      p->shape.n_mats == 1 ? NULL : p->dev_off,
+        p->shape.m,      p->shape.ld_dy};
     float *const out = p->dev_out + GEMM_GUARD;
     gemm_check_cuda(cudaMemset(p->dev_out, GEMM_POISON, (size_t)n_all * 4), "poison");
     if (plan->form == GEMM_FORM_DW)
@@ -239,22 +247,25 @@ static void int_product(int32_t *out, const int16_t *a, const int16_t *b,
         }
 }
 
-/* values of a (height, width) bf16 matrix as integers, transposed if asked */
-static int16_t *to_ints(const uint16_t *p, int64_t height, int64_t width,
+/* values of a (height, width) bf16 matrix of this pitch as integers, transposed if
+ * asked
+ */
+static int16_t *to_ints(const uint16_t *p, int64_t height, int64_t width, int64_t pitch,
                         bool transpose)
 {
     int16_t *const out = host_alloc((size_t)(height * width) * 2);
     for (int64_t i = 0; i < height; i++)
         for (int64_t j = 0; j < width; j++)
             out[transpose ? j * height + i : i * width + j] = (int16_t)gemm_from_bf16(
-                p[i * width + j]);
+                p[i * pitch + j]);
     return out;
 }
 
 /* The result in integers: one group at a time as a product of two K-major matrices. */
 int32_t *gemm_int_result(const struct gemm_problem *p, enum gemm_form form)
 {
-    const int64_t n = p->shape.n, k = p->shape.k, n_out = gemm_out_elems(p, form);
+    const int64_t n = p->shape.n, k = p->shape.k, ld = p->shape.ld_dy;
+    const int64_t n_out = gemm_out_elems(p, form);
     int32_t *const out = host_alloc((size_t)n_out * 4);
     for (int64_t i = 0; i < n_out; i++)
         out[i] = form == GEMM_FORM_DW ? (int32_t)p->dw_start[i] : 0;
@@ -263,10 +274,10 @@ int32_t *gemm_int_result(const struct gemm_problem *p, enum gemm_form form)
         const bool is_dw = form == GEMM_FORM_DW, is_fwd = form == GEMM_FORM_FWD;
         if (rows == 0)
             continue;
-        int16_t *const a = is_fwd ? to_ints(p->x + r0 * k, rows, k, false)
-                                  : to_ints(p->dy + r0 * n, rows, n, is_dw);
-        int16_t *const b = is_dw ? to_ints(p->x + r0 * k, rows, k, true)
-                                 : to_ints(p->w + e * n * k, n, k, !is_fwd);
+        int16_t *const a = is_fwd ? to_ints(p->x + r0 * k, rows, k, k, false)
+                                  : to_ints(p->dy + r0 * ld, rows, n, ld, is_dw);
+        int16_t *const b = is_dw ? to_ints(p->x + r0 * k, rows, k, k, true)
+                                 : to_ints(p->w + e * n * k, n, k, k, !is_fwd);
         if (is_dw)
             int_product(out + e * n * k, a, b, n, k, rows);
         else if (is_fwd)
@@ -361,8 +372,9 @@ float *gemm_case_run_rows(const struct gemm_tensor *t, const struct gemm_problem
                           : form == GEMM_FORM_DX ? m * k
                                                  : n * k;
     const int64_t n_all = n_out + 2 * GEMM_GUARD;
-    const struct gemm_groups g = {1, n, k, NULL, m};
-    const uint16_t *const x = p->dev_x + r0 * k, *const dy = p->dev_dy + r0 * n;
+    const struct gemm_groups g = {1, n, k, NULL, m, p->shape.ld_dy};
+    const uint16_t *const x = p->dev_x + r0 * k, *const dy = p->dev_dy +
+                                                             r0 * p->shape.ld_dy;
     const uint16_t *const w = p->dev_w + mat * n * k;
     float *const out = p->dev_out + GEMM_GUARD;
     float *const got = host_alloc((size_t)n_all * 4);

@@ -31,13 +31,14 @@ enum gemm_groups_kind {
 struct gemm_case {
     int64_t n_mats, n, k, m;
     enum gemm_groups_kind groups;
+    int64_t ld_dy; /* pitch of dy, the rest of a row is NaN; 0: n */
 };
 
 struct gemm_problem {
     struct gemm_case shape;
     int32_t off[GEMM_CASE_MATS + 1];
-    int64_t n_x, n_dy, n_w;
-    uint16_t *x, *dy, *w; /* host, bf16 */
+    int64_t n_x, n_y, n_dy, n_w; /* dy with its padding */
+    uint16_t *x, *dy, *w;        /* host, bf16 */
     float *dw_start;
     uint16_t *dev_x, *dev_dy, *dev_w;
     int32_t *dev_off;

@@ -25,13 +25,11 @@ static const struct gemm_device devices[] = {
 static const struct gemm_device hopper = {9, 0, 132, 232448};
 
 static const struct gemm_shape shapes[] = {
-    {1, 8, 8, 1},          {1, 64, 64, 64},
-    {1, 264, 72, 129},     {1, 99584, 1024, 2048},
-    {4, 264, 200, 777},    {16, 4096, 1024, 48000},
-    {16, 1024, 2048, 128}, {64, 256, 256, 3001},
-    {256, 72, 136, 3333},  {256, 64, 128, 100},
-    {4, 64, 64, 0},        {1, 7, 5, 3},
-    {8, 100, 99, 500},     {GEMM_MAX_MATS, 64, 64, 5000},
+    {1, 8, 8, 1},           {1, 64, 64, 64},        {1, 264, 72, 129},
+    {1, 99584, 1024, 2048}, {4, 264, 200, 777},     {16, 4096, 1024, 48000},
+    {16, 1024, 2048, 128},  {64, 256, 256, 3001},   {256, 72, 136, 3333},
+    {256, 64, 128, 100},    {4, 64, 64, 0},         {1, 7, 5, 3},
+    {8, 100, 99, 500},      {3, 100, 64, 300, 104}, {GEMM_MAX_MATS, 64, 64, 5000},
 };
 
 static uint64_t rng_state = 20240607;
@@ -54,7 +52,7 @@ static void test_plans_fit_the_device(void **state)
             gemm_plan_choose(&again, (enum gemm_form)(i % N_FORMS), s, d, aligned != 0);
             assert_memory_equal(&p, &again, sizeof(p));
             const bool may_wgmma = aligned && d->cc_major == 9 &&
-                                   gemm_plan_fits_wgmma(s);
+                                   gemm_plan_fits_wgmma(p.form, s);
             assert_int_equal(p.kernel == GEMM_KERNEL_WGMMA, may_wgmma);
             assert_true(p.smem_bytes <= d->smem_bytes / p.blocks_per_sm);
             assert_true(p.n_stages >= 3 && p.n_stages <= 8);
@@ -83,7 +81,7 @@ static void test_large_products_take_large_tiles(void **state)
 static bool plan_number(struct gemm_plan *p, int i, enum gemm_form form,
                         const struct gemm_shape *s)
 {
-    if (i < GEMM_N_TILES && !gemm_plan_fits_wgmma(s))
+    if (i < GEMM_N_TILES && !gemm_plan_fits_wgmma(form, s))
         return false;
     if (i < GEMM_N_TILES)
         gemm_plan_wgmma(p, form, s, &hopper, (enum gemm_wgmma_tile)i);

@@ -24,18 +24,33 @@
 #include "tests/tol.h"
 
 static const struct gemm_case cases[] = {
-    {1, 64, 64, 64, GROUPS_EVEN},        {1, 256, 64, 128, GROUPS_EVEN},
-    {1, 256, 256, 128, GROUPS_EVEN},     {1, 8, 8, 1, GROUPS_EVEN},
-    {1, 8, 64, 3, GROUPS_EVEN},          {1, 264, 72, 129, GROUPS_EVEN},
-    {1, 512, 1024, 300, GROUPS_EVEN},    {1, 1000, 1024, 17, GROUPS_EVEN},
-    {1, 40, 2048, 257, GROUPS_EVEN},     {4, 256, 128, 512, GROUPS_EVEN},
-    {4, 264, 200, 777, GROUPS_RANDOM},   {8, 512, 256, 1000, GROUPS_RANDOM},
-    {16, 128, 64, 3000, GROUPS_LAST},    {16, 64, 320, 1500, GROUPS_FIRST},
-    {64, 256, 256, 3001, GROUPS_RANDOM}, {256, 64, 128, 700, GROUPS_RANDOM},
-    {256, 72, 136, 3333, GROUPS_RAMP},   {8, 320, 192, 1200, GROUPS_TIES},
-    {16, 64, 64, 16, GROUPS_EVEN},       {4, 64, 64, 0, GROUPS_EVEN},
-    {3, 1536, 512, 3000, GROUPS_EVEN},   {5, 64, 64, 2, GROUPS_LAST},
-    {16, 1024, 2048, 64, GROUPS_RANDOM}, {2, 4096, 1024, 515, GROUPS_RAMP},
+    {1, 64, 64, 64, GROUPS_EVEN},
+    {1, 256, 64, 128, GROUPS_EVEN},
+    {1, 256, 256, 128, GROUPS_EVEN},
+    {1, 8, 8, 1, GROUPS_EVEN},
+    {1, 8, 64, 3, GROUPS_EVEN},
+    {1, 264, 72, 129, GROUPS_EVEN},
+    {1, 512, 1024, 300, GROUPS_EVEN},
+    {1, 1000, 1024, 17, GROUPS_EVEN},
+    {1, 40, 2048, 257, GROUPS_EVEN},
+    {4, 256, 128, 512, GROUPS_EVEN},
+    {4, 264, 200, 777, GROUPS_RANDOM},
+    {8, 512, 256, 1000, GROUPS_RANDOM},
+    {16, 128, 64, 3000, GROUPS_LAST},
+    {16, 64, 320, 1500, GROUPS_FIRST},
+    {64, 256, 256, 3001, GROUPS_RANDOM},
+    {256, 64, 128, 700, GROUPS_RANDOM},
+    {256, 72, 136, 3333, GROUPS_RAMP},
+    {8, 320, 192, 1200, GROUPS_TIES},
+    {16, 64, 64, 16, GROUPS_EVEN},
+    {4, 64, 64, 0, GROUPS_EVEN},
+    {3, 1536, 512, 3000, GROUPS_EVEN},
+    {5, 64, 64, 2, GROUPS_LAST},
+    {16, 1024, 2048, 64, GROUPS_RANDOM},
+    {2, 4096, 1024, 515, GROUPS_RAMP},
+    {3, 100, 64, 300, GROUPS_RANDOM, 104},
+    {1, 1027, 136, 200, GROUPS_EVEN, 1032},
+    {2, 6, 72, 70, GROUPS_EVEN, 8},
 };
 /* widths that TMA cannot take: always the portable kernel */
 static const struct gemm_case odd_cases[] = {
@@ -167,7 +182,7 @@ static void test_pair_dw(void **state)
 static double dot(const struct gemm_problem *p, enum gemm_form form, int64_t row,
                   int64_t col, double *sum_abs)
 {
-    const int64_t n = p->shape.n, k = p->shape.k;
+    const int64_t n = p->shape.n, k = p->shape.k, ld = p->shape.ld_dy;
     const bool is_dw = form == GEMM_FORM_DW, is_fwd = form == GEMM_FORM_FWD;
     int64_t e = is_dw ? row / n : 0;
     while (!is_dw && p->off[e + 1] <= row)
@@ -178,8 +193,8 @@ static double dot(const struct gemm_problem *p, enum gemm_form form, int64_t row
     *sum_abs = fabs(sum);
     for (int64_t i = first; i < end; i++) {
         const uint16_t a = is_fwd  ? p->x[row * k + i]
-                           : is_dw ? p->dy[i * n + row % n]
-                                   : p->dy[row * n + i];
+                           : is_dw ? p->dy[i * ld + row % n]
+                                   : p->dy[row * ld + i];
         const uint16_t b = is_fwd  ? p->w[(e * n + col) * k + i]
                            : is_dw ? p->x[i * k + col]
                                    : p->w[(e * n + i) * k + col];
