@@ -48,6 +48,8 @@ struct attn_batch {
     int64_t n_heads, n_kv_heads, head_dim, window;
     int64_t ld_q; /* floats from one row of q (dq) to the next */
     float scale;
+    bool is_narrow; /* a backend may round q, k, v, p and their gradients to bf16 as
+                       operands of products, as it does for weights of that dtype */
     const int32_t *row_off;   /* (n_seqs + 1) query rows of each sequence */
     const int32_t *first_pos; /* (n_seqs) position of its first query row */
     const int32_t *page_off;  /* (n_seqs + 1) into pages */

@@ -6,7 +6,7 @@
  * at the end y = o / l, lse = m + log l. q, o and p lie in shared memory; a page is
  * read through the cache by all threads. Lines past the last compute what nobody reads.
  */
-#include "cuda/attention.cuh"
+#include "cuda/attention_tensor.cuh"
 
 struct fwd {
     float *y, *lse;
@@ -160,7 +160,7 @@ void cuda_attn_fwd(struct backend *b, float *y, float *lse, const float *q,
 {
     const struct fwd f = {y, lse, q, cache, *a};
     attn_check(a);
-    if (a->n_rows == 0)
+    if (a->n_rows == 0 || attn_tensor_fwd(b, y, lse, q, cache, a))
         return;
     const int64_t lines = a->n_rows * (a->n_heads / a->n_kv_heads);
     if (lines > 8 * a->n_seqs)

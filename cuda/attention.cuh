@@ -163,6 +163,78 @@ add_visible(float acc[PER_LINE][PER_COL], const float *p, const struct attn_rang
     }
 }
 
+/* The lines of a sequence that see any of block b: first .. end - 1 */
+static __device__ __forceinline__ void
+seeing_lines(const struct attn_lines *s, int64_t b, int64_t *first, int64_t *end)
+{
+    const int64_t n_rows = s->n / s->per_kv;
+    int64_t from = b * KV_BLOCK - s->first_pos, to = n_rows;
+    if (s->window > 0)
+        to = (b + 1) * KV_BLOCK + s->window - 1 - s->first_pos;
+    from = from > 0 ? from : 0;
+    to = to < n_rows ? to : n_rows;
+    *first = from * s->per_kv;
+    *end = to * s->per_kv;
+}
+
+/* The segment of off (n + 1) that holds i */
+static __device__ __forceinline__ int64_t segment_of(const int32_t *off, int64_t n,
+                                                     int64_t i)
+{
+    int64_t low = 0, high = n; /* off[low] <= i < off[high] */
+    while (high - low > 1) {
+        const int64_t middle = (low + high) / 2;
+        if (off[middle] <= i)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whether sequence s has `page` as its block b */
+static __device__ __forceinline__ bool holds_page(const struct attn_batch *a, int64_t s,
+                                                  int64_t b, int32_t page)
+{
+    return a->page_off[s] + b < a->page_off[s + 1] &&
+           a->pages[a->page_off[s] + b] == page;
+}
+
+/* A page to work on: block number `block` of sequences seq .. group_end - 1 that hold
+ * it
+ */
+struct page_entry {
+    int64_t seq, group_end, block;
+    int32_t page;
+};
+
+/* By the whole block of threads: the next entry of the page lists that no earlier
+ * sequence of its group has; false when there are no more. *taken: shared memory. */
+static __device__ __forceinline__ bool take_page(struct page_entry *e, int32_t *taken,
+                                                 const struct attn_batch *a,
+                                                 int32_t *next)
+{
+    for (;;) {
+        __syncthreads();
+        if (threadIdx.x == 0)
+            *taken = atomicAdd(next, 1);
+        __syncthreads();
+        const int64_t entry = *taken;
+        if (entry >= a->page_off[a->n_seqs])
+            return false;
+        e->seq = segment_of(a->page_off, a->n_seqs, entry);
+        const int64_t group = segment_of(a->group_off, a->n_groups, e->seq);
+        e->group_end = a->group_off[group + 1];
+        e->block = entry - a->page_off[e->seq];
+        e->page = a->pages[entry];
+        bool is_done = false; /* by an earlier sequence */
+        for (int64_t s = a->group_off[group] + threadIdx.x; s < e->seq; s += blockDim.x)
+            is_done = is_done || holds_page(a, s, e->block, e->page);
+        if (!__syncthreads_or(is_done))
+            return true;
+    }
+}
+
 static inline void attn_check(const struct attn_batch *a)
 {
     CHECK(a->head_dim >= 1 && a->head_dim <= ATTN_MAX_HEAD_DIM, "head_dim %lld",

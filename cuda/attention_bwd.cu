@@ -8,7 +8,7 @@
  * A page that several sequences of a group hold is worked on once, for the first of
  * them; it has the same place in the page lists of all (core/ops.h).
  */
-#include "cuda/attention.cuh"
+#include "cuda/attention_tensor.cuh"
 
 enum { DKV_LINES = 24, DKV_PER_LINE = 3, PER_COL = 4 };
 /* Dims of the values that are transposed into shared memory at a time; its rows */
@@ -237,20 +237,6 @@ static __device__ __forceinline__ void add_outer(float *c, int64_t ld_c, const f
         }
 }
 
-/* The lines of a sequence that see any of block b: first .. end - 1 */
-static __device__ __forceinline__ void
-seeing_lines(const struct attn_lines *s, int64_t b, int64_t *first, int64_t *end)
-{
-    const int64_t n_rows = s->n / s->per_kv;
-    int64_t from = b * KV_BLOCK - s->first_pos, to = n_rows;
-    if (s->window > 0)
-        to = (b + 1) * KV_BLOCK + s->window - 1 - s->first_pos;
-    from = from > 0 ? from : 0;
-    to = to < n_rows ? to : n_rows;
-    *first = from * s->per_kv;
-    *end = to * s->per_kv;
-}
-
 /* Adds a sequence's lines to dk and dv of its block b */
 static __device__ void page_bwd(struct bwd_tile<DKV_LINES> *t, float *rows,
                                 const struct bwd *f, const struct attn_lines *lines,
@@ -279,29 +265,6 @@ static __device__ void page_bwd(struct bwd_tile<DKV_LINES> *t, float *rows,
     }
 }
 
-/* The segment of off (n + 1) that holds i */
-static __device__ __forceinline__ int64_t segment_of(const int32_t *off, int64_t n,
-                                                     int64_t i)
-{
-    int64_t low = 0, high = n; /* off[low] <= i < off[high] */
-    while (high - low > 1) {
-        const int64_t middle = (low + high) / 2;
-        if (off[middle] <= i)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* Whether sequence s has `page` as its block b */
-static __device__ __forceinline__ bool holds_page(const struct attn_batch *a, int64_t s,
-                                                  int64_t b, int32_t page)
-{
-    return a->page_off[s] + b < a->page_off[s + 1] &&
-           a->pages[a->page_off[s] + b] == page;
-}
-
 /* Takes entries of the page lists one after another; works on those that no earlier
  * sequence of the group has. */
 static __global__ void __launch_bounds__(ATTN_THREADS) k_dkv(struct bwd f)
@@ -310,32 +273,16 @@ static __global__ void __launch_bounds__(ATTN_THREADS) k_dkv(struct bwd f)
     __shared__ int32_t taken;
     extern __shared__ float rows[]; /* q, dy: (DKV_LINES, pitch) */
     const struct attn_batch *const a = &f.a;
-    const int64_t g = blockIdx.y, n_entries = a->page_off[a->n_seqs];
-    for (;;) {
-        __syncthreads();
-        if (threadIdx.x == 0)
-            taken = atomicAdd(&f.next[g], 1);
-        __syncthreads();
-        const int64_t entry = taken;
-        if (entry >= n_entries)
-            return;
-        const int64_t seq = segment_of(a->page_off, a->n_seqs, entry);
-        const int64_t group = segment_of(a->group_off, a->n_groups, seq);
-        const int64_t b = entry - a->page_off[seq];
-        const int32_t page = a->pages[entry];
-        bool is_done = false; /* by an earlier sequence */
-        for (int64_t s = a->group_off[group] + threadIdx.x; s < seq; s += ATTN_THREADS)
-            is_done = is_done || holds_page(a, s, b, page);
-        if (__syncthreads_or(is_done))
-            continue;
-        for (int64_t s = seq; s < a->group_off[group + 1]; s++) {
-            if (!holds_page(a, s, b, page))
+    const int64_t g = blockIdx.y;
+    struct page_entry e;
+    while (take_page(&e, &taken, a, &f.next[g]))
+        for (int64_t s = e.seq; s < e.group_end; s++) {
+            if (!holds_page(a, s, e.block, e.page))
                 continue;
             const struct attn_lines lines = attn_lines(a, s, g);
             if (lines.n > 0)
-                page_bwd(&t, rows, &f, &lines, b, g);
+                page_bwd(&t, rows, &f, &lines, e.block, g);
         }
-    }
 }
 
 template <int LINES, int PER_LINE>
@@ -385,6 +332,8 @@ void cuda_attn_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
     k_dots<<<cuda_blocks(n, ROWS_PER_BLOCK), ROW_THREADS, 0, cuda_stream(b)>>>(
         dots, dy, y, a->head_dim, n);
     cuda_launched(b, "attn_bwd: <dy, y>");
+    if (attn_tensor_bwd(b, dq, dcache, dy, lse, q, cache, dots, (int32_t *)scratch, a))
+        return;
     const struct bwd f = {dq, dcache, dy, lse, q, cache, dots, (int32_t *)scratch, *a};
     if (a->head_dim <= 256)
         launch_dq<32, 4>(b, &f);

@@ -247,6 +247,7 @@ struct attn_batch model_attention(const struct model *m, const struct batch *t)
     at.window = m->hp.window;
     at.ld_q = qkv_width(&m->hp);
     at.scale = 1.0f / sqrtf((float)m->hp.head_dim);
+    at.is_narrow = m->dtype == DTYPE_BF16;
     return at;
 }
 

@@ -14,6 +14,10 @@
 #include "core/ops.h"
 #include "cuda/cuda.h"
 
+#ifndef ON_CUDA_MATMUL
+#define ON_CUDA_MATMUL CUDA_MATMUL_EXACT
+#endif
+
 enum { ON_CUDA_POOL = 192 << 20 };
 
 static struct backend on_cuda_backend;
@@ -55,7 +59,7 @@ static inline void on_cuda_wait(struct backend *b)
 static inline int on_cuda_run(const char *name, const struct CMUnitTest *tests,
                               int64_t n)
 {
-    if (cuda_backend_init(&on_cuda_backend, 0, CUDA_MATMUL_EXACT) != STATUS_OK) {
+    if (cuda_backend_init(&on_cuda_backend, 0, ON_CUDA_MATMUL) != STATUS_OK) {
         print_message("%s: %s\n[  SKIPPED ] %d test(s).\n", name, status_message(),
                       (int)n);
         return 0;
