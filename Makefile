@@ -129,6 +129,8 @@ $(O)/cpu/%.$(1).o: cpu/%.c $(O)/flags.stamp
 	$(Q)$(CC) $(CFLAGS_ALL) $(ISA_$(1)) -DCPU_ISA_SUFFIX=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+# wgmma and TMA exist for sm_90a only, and are called there only
+$(O)/cuda/gemm_tensor_wgmma.o: NVCC_ARCH = -gencode arch=compute_90a,code=sm_90a
 $(O)/%.o: %.cu $(O)/cuda_flags.stamp
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)
