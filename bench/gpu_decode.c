@@ -123,8 +123,8 @@ static int run_case(struct gpu_bench *g, struct decode_case *c, const struct mod
 int gpu_part_decode(struct gpu_bench *g)
 {
     static const struct decode_case cases[] = {
-        {16, 1, 1},  {16, 64, 1},  {16, 512, 8}, {16, 64, 8},  {64, 1, 1},
-        {64, 64, 1}, {64, 512, 8}, {64, 64, 8},  {16, 512, 1}, {64, 512, 1},
+        {16, 1, 1}, {16, 64, 1}, {16, 512, 1}, {16, 512, 8}, {16, 64, 8},
+        {64, 1, 1}, {64, 64, 1}, {64, 512, 1}, {64, 512, 8}, {64, 64, 8},
     };
     struct gpu_model model = {0};
     int64_t n_experts = 0;

@@ -116,7 +116,7 @@ class Loop:
 def run_loop(o, n_experts, n_seqs):
     import torch
 
-    name = f"decode d1024-E{n_experts}-k2 B={n_seqs} G={8 if n_seqs == 512 else 1}"
+    name = f"decode d1024-E{n_experts}-k2 B={n_seqs} G=1"
     how = "eager"
     try:
         loop = Loop(o, n_experts, n_seqs)
