@@ -26,31 +26,52 @@ static __global__ void k_narrow(uint16_t *y, const float *x, int64_t n)
         y[j] = bf16_from_bits(bits_of(x[j]));
 }
 
-static __global__ void k_narrow_any(uint16_t *y, const float *x, int64_t n)
+/* Rows of n values to rows of ld; what lies between is not written */
+static __global__ void k_narrow_rows(uint16_t *y, int64_t ld, const float *x, int64_t n)
 {
-    const int64_t i = (int64_t)blockIdx.x * NARROW_THREADS + threadIdx.x;
+    const int64_t r = blockIdx.y,
+                  i = (int64_t)blockIdx.x * NARROW_THREADS + threadIdx.x;
     if (i < n)
-        y[i] = bf16_from_bits(bits_of(x[i]));
+        y[r * ld + i] = bf16_from_bits(bits_of(x[r * n + i]));
 }
 
-static void narrow(struct backend *b, uint16_t *y, const float *x, int64_t n)
+/* bf16 rows start on 16 bytes, as the fast kernels want it */
+static int64_t pitch_of(int64_t n) { return (n + 7) / 8 * 8; }
+
+/* (m, n) to (m, pitch_of(n)) */
+static void narrow(struct backend *b, uint16_t *y, const float *x, int64_t m, int64_t n)
 {
+    enum { MAX_ROWS = 65535 };
     const cudaStream_t stream = cuda_stream(b);
-    if ((uintptr_t)x % 16 == 0)
-        k_narrow<<<cuda_blocks(n, NARROW_THREADS * NARROW_EACH), NARROW_THREADS, 0,
-                   stream>>>(y, x, n);
-    else
-        k_narrow_any<<<cuda_blocks(n, NARROW_THREADS), NARROW_THREADS, 0, stream>>>(
-            y, x, n);
-    cuda_launched(b, "narrow");
+    const int64_t ld = pitch_of(n);
+    if (ld == n && (uintptr_t)x % 16 == 0) {
+        k_narrow<<<cuda_blocks(m * n, NARROW_THREADS * NARROW_EACH), NARROW_THREADS, 0,
+                   stream>>>(y, x, m * n);
+        cuda_launched(b, "narrow");
+        return;
+    }
+    for (int64_t r = 0; r < m; r += MAX_ROWS) {
+        const dim3 grid(cuda_blocks(n, NARROW_THREADS),
+                        (unsigned)(m - r < MAX_ROWS ? m - r : (int64_t)MAX_ROWS));
+        k_narrow_rows<<<grid, NARROW_THREADS, 0, stream>>>(y + r * ld, ld, x + r * n,
+                                                           n);
+        cuda_launched(b, "narrow");
+    }
 }
 
-/* In scratch: n values, and room for n_more after them */
-static uint16_t *narrowed(struct backend *b, const float *x, int64_t n, int64_t n_more)
+/* Elements of a narrowed operand in scratch; a multiple of 256 bytes */
+static int64_t narrow_elems(int64_t m, int64_t n)
 {
-    const int64_t all = (n + 127) / 128 * 128 + n_more;
+    return (m * pitch_of(n) + 127) / 128 * 128;
+}
+
+/* In scratch, with room for n_more elements after it */
+static uint16_t *narrowed(struct backend *b, const float *x, int64_t m, int64_t n,
+                          int64_t n_more)
+{
+    const int64_t all = narrow_elems(m, n) + n_more;
     uint16_t *const y = (uint16_t *)cuda_scratch(b, (size_t)all * sizeof(uint16_t));
-    narrow(b, y, x, n);
+    narrow(b, y, x, m, n);
     return y;
 }
 
@@ -62,7 +83,7 @@ static void must(int status)
 
 static struct gemm_groups groups(const struct weight *w, const int32_t *off, int64_t m)
 {
-    const struct gemm_groups g = {w->n_mats, w->n, w->k, off, m};
+    const struct gemm_groups g = {w->n_mats, w->n, w->k, off, m, pitch_of(w->n)};
     return g;
 }
 
@@ -72,7 +93,7 @@ bool gemm_route_fwd(struct backend *b, float *y, const float *x, const struct we
     if (!cuda_backend_uses_tensor(b, w->dtype))
         return false;
     const struct gemm_groups g = groups(w, off, m);
-    const uint16_t *const half = narrowed(b, x, m * w->k, 0);
+    const uint16_t *const half = narrowed(b, x, m, w->k, 0);
     must(gemm_tensor_fwd(cuda_state(b)->tensor, cuda_stream(b), y, half,
                          (const uint16_t *)w->data, &g));
     return true;
@@ -84,7 +105,7 @@ bool gemm_route_dx(struct backend *b, float *dx, const float *dy,
     if (!cuda_backend_uses_tensor(b, w->dtype))
         return false;
     const struct gemm_groups g = groups(w, off, m);
-    const uint16_t *const half = narrowed(b, dy, m * w->n, 0);
+    const uint16_t *const half = narrowed(b, dy, m, w->n, 0);
     must(gemm_tensor_dx(cuda_state(b)->tensor, cuda_stream(b), dx, half,
                         (const uint16_t *)w->data, &g));
     return true;
@@ -96,9 +117,9 @@ bool gemm_route_dw(struct backend *b, float *dw, const float *dy, const float *x
     if (!cuda_backend_uses_tensor(b, w->dtype))
         return false;
     const struct gemm_groups g = groups(w, off, m);
-    const int64_t n_dy = (m * w->n + 127) / 128 * 128;
-    uint16_t *const half = narrowed(b, dy, m * w->n, m * w->k);
-    narrow(b, half + n_dy, x, m * w->k);
+    const int64_t n_dy = narrow_elems(m, w->n);
+    uint16_t *const half = narrowed(b, dy, m, w->n, narrow_elems(m, w->k));
+    narrow(b, half + n_dy, x, m, w->k);
     must(gemm_tensor_dw(cuda_state(b)->tensor, cuda_stream(b), dw, half, half + n_dy,
                         &g));
     return true;

@@ -53,47 +53,44 @@ void cuda_rows_scatter(struct backend *b, float *y, const float *x, const int32_
     cuda_launched(b, "rows_scatter");
 }
 
-static __global__ void k_swiglu_fwd(float *h, const float *gu, int64_t f, int64_t n)
+/* A block is a row */
+static __global__ void k_swiglu_fwd(float *h, const float *gu, int64_t f)
 {
-    const int64_t i = (int64_t)blockIdx.x * MOE_THREADS + threadIdx.x;
-    if (i >= n)
-        return;
-    const float *const g = gu + i / f * 2 * f + i % f;
-    h[i] = g[0] * f_sigmoid(g[0]) * g[f];
+    const float *const g = gu + (int64_t)blockIdx.x * 2 * f, *const u = g + f;
+    float *const to = h + (int64_t)blockIdx.x * f;
+#pragma unroll 4
+    for (int64_t i = threadIdx.x; i < f; i += MOE_THREADS)
+        to[i] = g[i] * f_sigmoid(g[i]) * u[i];
 }
 
 void cuda_swiglu_fwd(struct backend *b, float *h, const float *gu, int64_t f, int64_t m)
 {
-    const int64_t n = m * f;
-    if (n == 0)
+    if (m == 0)
         return;
-    k_swiglu_fwd<<<cuda_blocks(n, MOE_THREADS), MOE_THREADS, 0, cuda_stream(b)>>>(h, gu,
-                                                                                  f, n);
+    k_swiglu_fwd<<<cuda_blocks(m, 1), MOE_THREADS, 0, cuda_stream(b)>>>(h, gu, f);
     cuda_launched(b, "swiglu_fwd");
 }
 
 /* dgu may be gu */
 static __global__ void k_swiglu_bwd(float *dgu, const float *dh, const float *gu,
-                                    int64_t f, int64_t n)
+                                    int64_t f)
 {
-    const int64_t i = (int64_t)blockIdx.x * MOE_THREADS + threadIdx.x;
-    if (i >= n)
-        return;
-    const int64_t at = i / f * 2 * f + i % f;
-    const float g = gu[at], u = gu[at + f], d = dh[i], s = f_sigmoid(g);
-    const float slope = s * fmaf(g, 1.0f - s, 1.0f);
-    dgu[at] = d * u * slope;
-    dgu[at + f] = d * (g * s);
+    const int64_t row = (int64_t)blockIdx.x * 2 * f;
+    for (int64_t i = threadIdx.x; i < f; i += MOE_THREADS) {
+        const float g = gu[row + i], u = gu[row + f + i];
+        const float d = dh[(int64_t)blockIdx.x * f + i], s = f_sigmoid(g);
+        const float slope = s * fmaf(g, 1.0f - s, 1.0f);
+        dgu[row + i] = d * u * slope;
+        dgu[row + f + i] = d * (g * s);
+    }
 }
 
 void cuda_swiglu_bwd(struct backend *b, float *dgu, const float *dh, const float *gu,
                      int64_t f, int64_t m)
 {
-    const int64_t n = m * f;
-    if (n == 0)
+    if (m == 0)
         return;
-    k_swiglu_bwd<<<cuda_blocks(n, MOE_THREADS), MOE_THREADS, 0, cuda_stream(b)>>>(
-        dgu, dh, gu, f, n);
+    k_swiglu_bwd<<<cuda_blocks(m, 1), MOE_THREADS, 0, cuda_stream(b)>>>(dgu, dh, gu, f);
     cuda_launched(b, "swiglu_bwd");
 }
 

@@ -5,12 +5,13 @@
  */
 #include "cuda/backend.cuh"
 
-enum { DW_COLS = 32, DW_ROWS = 64, DW_THREADS = 256 };
+enum { DW_COLS = 8, DW_ROWS = 256, DW_THREADS = 256 };
 
 static __device__ __forceinline__ float row_rsqrt(const float *x, float eps, int64_t k,
                                                   int lane)
 {
     float acc = 0;
+#pragma unroll 16
     for (int64_t i = lane; i < k; i += LANES)
         acc = fmaf(x[i], x[i], acc);
     return f_rsqrt(fold_sum(acc) / (float)k + eps);
@@ -23,6 +24,7 @@ static __global__ void k_norm_fwd(float *y, const float *x, struct weight w, flo
     const int lane = threadIdx.x % LANES;
     const float *const row = x + (r < m ? r : m - 1) * w.k;
     const float scale = row_rsqrt(row, eps, w.k, lane);
+#pragma unroll 16
     for (int64_t i = lane; i < w.k && r < m; i += LANES)
         y[r * w.k + i] = row[i] * scale * load_as(w.data, w.dtype, i);
 }
@@ -45,11 +47,13 @@ static __global__ void k_norm_dx(float *dx, float *scales, const float *dy,
     const int64_t at = (r < m ? r : m - 1) * w.k;
     const float scale = row_rsqrt(x + at, eps, w.k, lane);
     float acc = 0;
+#pragma unroll 8
     for (int64_t i = lane; i < w.k; i += LANES)
         acc = fmaf(dy[at + i] * load_as(w.data, w.dtype, i), x[at + i] * scale, acc);
     const float mean = -(fold_sum(acc) / (float)w.k);
     if (r >= m)
         return;
+#pragma unroll 8
     for (int64_t i = lane; i < w.k; i += LANES) {
         const float g = dy[at + i] * load_as(w.data, w.dtype, i);
         dx[at + i] = scale * fmaf(x[at + i] * scale, mean, g);
@@ -58,8 +62,8 @@ static __global__ void k_norm_dx(float *dx, float *scales, const float *dy,
         scales[r] = scale;
 }
 
-/* A block is DW_COLS columns; all threads bring DW_ROWS rows into shared memory, one
- * warp adds them. */
+/* A block is DW_COLS columns; all threads bring DW_ROWS rows into shared memory, a
+ * thread per column adds them. */
 static __global__ void k_norm_dw(float *dw, const float *dy, const float *x,
                                  const float *scales, int64_t k, int64_t m)
 {
@@ -76,6 +80,7 @@ static __global__ void k_norm_dw(float *dw, const float *dy, const float *x,
         }
         __syncthreads();
         const int n = m - r0 < DW_ROWS ? (int)(m - r0) : DW_ROWS;
+#pragma unroll 8
         for (int i = 0; i < n && adds; i++)
             acc = fmaf(dy_tile[turn][i][col], xh_tile[turn][i][col], acc);
     }

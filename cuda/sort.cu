@@ -33,6 +33,28 @@ static __global__ void k_sort_count(struct sort_args a, int32_t *counts)
         counts[(int64_t)blockIdx.x * a.n_bins + e] = bins[e];
 }
 
+/* off from the bins' totals, by the first warp */
+static __device__ __forceinline__ void scan_bins(const struct sort_args *a,
+                                                 const int32_t *totals)
+{
+    const int lane = (int)threadIdx.x;
+    int32_t before = 0;
+    for (int base = 0; base < a->n_bins; base += WARP) {
+        const int e = base + lane;
+        const int32_t own = e < a->n_bins ? totals[e] : 0;
+        int32_t sum = own;
+        for (int step = 1; step < WARP; step *= 2) {
+            const int32_t other = __shfl_up_sync(FULL_WARP, sum, step);
+            sum += lane >= step ? other : 0;
+        }
+        if (e < a->n_bins)
+            a->off[e] = before + sum - own;
+        before += __shfl_sync(FULL_WARP, sum, WARP - 1);
+    }
+    if (lane == 0)
+        a->off[a->n_bins] = before;
+}
+
 /* In place: counts (chunks, n_bins) become sums over the chunks before; off. */
 static __global__ void k_sort_scan(struct sort_args a, int32_t *counts,
                                    int64_t n_chunks)
@@ -49,69 +71,96 @@ static __global__ void k_sort_scan(struct sort_args a, int32_t *counts,
         totals[e] = sum;
     }
     __syncthreads();
-    if (threadIdx.x >= WARP)
-        return;
-    const int lane = (int)threadIdx.x;
-    int32_t before = 0;
-    for (int base = 0; base < a.n_bins; base += WARP) {
-        const int e = base + lane;
-        const int32_t own = e < a.n_bins ? totals[e] : 0;
-        int32_t sum = own;
-        for (int step = 1; step < WARP; step *= 2) {
-            const int32_t other = __shfl_up_sync(FULL_WARP, sum, step);
-            sum += lane >= step ? other : 0;
-        }
-        if (e < a.n_bins)
-            a.off[e] = before + sum - own;
-        before += __shfl_sync(FULL_WARP, sum, WARP - 1);
+    if (threadIdx.x < WARP)
+        scan_bins(&a, totals);
+}
+
+/* An item's bin and its rank among the warp's items of that bin */
+struct item {
+    int bin, rank;
+};
+
+enum { TURNS = WARP_ITEMS / WARP };
+
+/* Of the block's items `first` on; afterwards ranks (SORT_WARPS, n_bins) holds, per
+ * warp and bin, the items of the warps before, and sums (n_bins), if not NULL, all. */
+static __device__ __forceinline__ void rank_items(struct item it[TURNS],
+                                                  uint16_t *ranks, int32_t *sums,
+                                                  const struct sort_args *a,
+                                                  int64_t first)
+{
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    for (int i = threadIdx.x; i < SORT_WARPS * a->n_bins; i += SORT_THREADS)
+        ranks[i] = 0;
+    __syncthreads();
+    uint16_t *const own = ranks + warp * a->n_bins;
+#pragma unroll
+    for (int t = 0; t < TURNS; t++) {
+        const int64_t i = first + warp * WARP_ITEMS + t * WARP + lane;
+        const int bin = i < a->n ? bin_of(a, i) : -1;
+        const unsigned peers = __match_any_sync(FULL_WARP, bin);
+        const int below = __popc(peers & ((1u << lane) - 1));
+        it[t].bin = bin;
+        it[t].rank = bin >= 0 ? own[bin] + below : 0;
+        __syncwarp();
+        if (bin >= 0 && below == 0)
+            own[bin] = (uint16_t)(own[bin] + __popc(peers));
+        __syncwarp();
     }
-    if (lane == 0)
-        a.off[a.n_bins] = before;
+    __syncthreads();
+    for (int e = threadIdx.x; e < a->n_bins; e += SORT_THREADS) {
+        uint16_t sum = 0;
+        for (int w = 0; w < SORT_WARPS; w++) {
+            const uint16_t here = ranks[w * a->n_bins + e];
+            ranks[w * a->n_bins + e] = sum;
+            sum = (uint16_t)(sum + here);
+        }
+        if (sums != NULL)
+            sums[e] = sum;
+    }
+    __syncthreads();
+}
+
+/* base: where the block's items of each bin go, beside off */
+static __device__ __forceinline__ void
+place_items(const struct item it[TURNS], const uint16_t *ranks, const int32_t *base,
+            const struct sort_args *a, int64_t first)
+{
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int t = 0; t < TURNS; t++) {
+        const int64_t i = first + warp * WARP_ITEMS + t * WARP + lane;
+        const int bin = it[t].bin;
+        if (bin < 0)
+            continue;
+        const int32_t p = a->off[bin] + it[t].rank + ranks[warp * a->n_bins + bin] +
+                          (base == NULL ? 0 : base[bin]);
+        a->src[p] = a->order == NULL ? (int32_t)i : a->order[i];
+        if (a->place != NULL)
+            a->place[i] = p;
+    }
 }
 
 static __global__ void k_sort_place(struct sort_args a, const int32_t *counts)
 {
     extern __shared__ uint16_t ranks[]; /* (SORT_WARPS, n_bins) */
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    for (int i = threadIdx.x; i < SORT_WARPS * a.n_bins; i += SORT_THREADS)
-        ranks[i] = 0;
+    const int64_t first = (int64_t)blockIdx.x * CHUNK;
+    struct item it[TURNS];
+    rank_items(it, ranks, NULL, &a, first);
+    place_items(it, ranks, counts + (int64_t)blockIdx.x * a.n_bins, &a, first);
+}
+
+/* One chunk: everything at once */
+static __global__ void k_sort_small(struct sort_args a)
+{
+    extern __shared__ int32_t small[]; /* (n_bins), then ranks (SORT_WARPS, n_bins) */
+    uint16_t *const ranks = (uint16_t *)(small + a.n_bins);
+    struct item it[TURNS];
+    rank_items(it, ranks, small, &a, 0);
+    if (threadIdx.x < WARP)
+        scan_bins(&a, small);
     __syncthreads();
-    const int64_t first = (int64_t)blockIdx.x * CHUNK + (int64_t)warp * WARP_ITEMS;
-    uint16_t *const own = ranks + warp * a.n_bins;
-    int bin[WARP_ITEMS / WARP], rank[WARP_ITEMS / WARP];
-#pragma unroll
-    for (int t = 0; t < WARP_ITEMS / WARP; t++) {
-        const int64_t i = first + t * WARP + lane;
-        bin[t] = i < a.n ? bin_of(&a, i) : -1;
-        const unsigned peers = __match_any_sync(FULL_WARP, bin[t]);
-        const int below = __popc(peers & ((1u << lane) - 1));
-        rank[t] = bin[t] >= 0 ? own[bin[t]] + below : 0;
-        __syncwarp();
-        if (bin[t] >= 0 && below == 0)
-            own[bin[t]] = (uint16_t)(own[bin[t]] + __popc(peers));
-        __syncwarp();
-    }
-    __syncthreads();
-    for (int e = threadIdx.x; e < a.n_bins; e += SORT_THREADS) {
-        uint16_t sum = 0;
-        for (int w = 0; w < SORT_WARPS; w++) {
-            const uint16_t here = ranks[w * a.n_bins + e];
-            ranks[w * a.n_bins + e] = sum;
-            sum = (uint16_t)(sum + here);
-        }
-    }
-    __syncthreads();
-#pragma unroll
-    for (int t = 0; t < WARP_ITEMS / WARP; t++) {
-        const int64_t i = first + t * WARP + lane;
-        if (bin[t] < 0)
-            continue;
-        const int32_t p = a.off[bin[t]] + rank[t] + own[bin[t]] +
-                          counts[(int64_t)blockIdx.x * a.n_bins + bin[t]];
-        a.src[p] = a.order == NULL ? (int32_t)i : a.order[i];
-        if (a.place != NULL)
-            a.place[i] = p;
-    }
+    place_items(it, ranks, NULL, &a, 0);
 }
 
 static int64_t n_chunks(int64_t n) { return (n + CHUNK - 1) / CHUNK; }
@@ -130,6 +179,11 @@ void sort_by_bin(struct backend *b, const struct sort_args *a, void *scratch)
     const size_t rank_bytes = SORT_WARPS * (size_t)a->n_bins * sizeof(uint16_t);
     CHECK(a->n_bins >= 1 && a->n_bins <= SORT_MAX_BINS && a->n <= INT32_MAX,
           "%lld items in %d bins", (long long)a->n, a->n_bins);
+    if (chunks == 1 && bytes + rank_bytes <= 48 * 1024) {
+        k_sort_small<<<1, SORT_THREADS, bytes + rank_bytes, stream>>>(*a);
+        cuda_launched(b, "sort");
+        return;
+    }
     if (chunks > 0) {
         k_sort_count<<<chunks, SORT_THREADS, bytes, stream>>>(*a, counts);
         cuda_launched(b, "sort: count");
