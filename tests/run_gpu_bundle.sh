@@ -41,7 +41,7 @@ expect "grpo train without a GPU" 75 'no usable GPU' "$bundle/bin/grpo" train \
     run.device=cuda
 expect "bench_gpu without a GPU" 75 'no usable GPU' "$bundle/bin/bench_gpu" --quick
 expect "bench_gpu, unknown part" 2 'no part "speed"' "$bundle/bin/bench_gpu" speed
-expect "a test without a GPU skips" 0 'SKIPPED' "$bundle/bin/test_gemm"
+expect "a test without a GPU skips" 0 'SKIPPED' "$bundle/bin/gpu_tests" test_gemm
 expect "gpu-check without a GPU" 75 'no usable GPU' "$bundle/gpu-check" --quick --out "$dir/results"
 [ ! -e "$dir/results" ] || bad "gpu-check left results without a GPU"
 expect "gpu-check, unknown option" 2 'unknown option --fast' "$bundle/gpu-check" --fast

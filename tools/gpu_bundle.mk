@@ -19,9 +19,9 @@ BUNDLE_LIBS = -Wl,-Bstatic -lpcre2-8 -ljansson -linih -lxxhash -lutf8proc -lgomp
 # one rank alone
 OBJ_bundle_dist = $(filter-out $(O)/dist/dist_mpi.o $(O)/dist/dist_nompi.o,$(OBJ_dist)) $(O)/dist/dist_nompi.o
 LIB_bundle = $(filter-out $(O)/libdist.a,$(LIB))
-BUNDLE_TESTS = $(patsubst tests/cuda/%.c,$(BUNDLE_BIN)/%,$(filter tests/cuda/%,$(TESTS)))
+GPU_TESTS = $(patsubst tests/cuda/%.c,%,$(filter tests/cuda/%,$(TESTS)))
 BUNDLE_BENCHES = $(patsubst bench/%,$(BUNDLE_BIN)/%,$(filter bench/bench_gpu bench/bench_%_cuda,$(basename $(BENCH_SRC))))
-BUNDLE_PROGRAMS = $(BUNDLE_BIN)/grpo $(BUNDLE_BIN)/compare_dump $(BUNDLE_TESTS) $(BUNDLE_BENCHES)
+BUNDLE_PROGRAMS = $(BUNDLE_BIN)/grpo $(BUNDLE_BIN)/compare_dump $(BUNDLE_BIN)/gpu_tests $(BUNDLE_BENCHES)
 
 # later libraries serve earlier ones; the objects of dist/ come once, in between
 define bundle_link
@@ -34,7 +34,14 @@ $(BUNDLE_BIN)/grpo: $(O)/grpo/main.o $(OBJ_bundle_dist) $(LIB_bundle)
 	$(call bundle_link)
 $(BUNDLE_BIN)/compare_dump: $(O)/tools/compare_dump.o $(O)/libmodel.a $(O)/libcore.a
 	$(call bundle_link)
-$(BUNDLE_TESTS): $(BUNDLE_BIN)/%: $(O)/tests/cuda/%.o \
+# one program: every test's main gets a name of its own
+$(O)/gpu_tests/%.o: $(O)/tests/cuda/%.o
+	@mkdir -p $(@D)
+	$(Q)objcopy --redefine-sym main=main_$* $< $@
+$(eval $(call stamp_rule,gpu_tests,$$(GPU_TESTS)))
+$(O)/tools/gpu_tests.o: CFLAGS_ALL += -DGPU_TESTS='$(foreach t,$(GPU_TESTS),X($(t)))'
+$(O)/tools/gpu_tests.o: $(O)/gpu_tests.stamp
+$(BUNDLE_BIN)/gpu_tests: $(O)/tools/gpu_tests.o $(GPU_TESTS:%=$(O)/gpu_tests/%.o) \
     $(call obj,$(filter-out $(TESTS),$(wildcard tests/cuda/*.c))) $(foreach f,$(DEPS_cuda),$(O)/lib$(f).a)
 	$(call bundle_link,-lcmocka -Wl$(comma)-rpath$(comma)'$$ORIGIN/../lib')
 $(BUNDLE_BIN)/bench_gpu: $(OBJ_bench_gpu)
@@ -45,7 +52,7 @@ gpu-bundle: $(BUNDLE_PROGRAMS)
 	@CC='$(CC)' tools/gpu_bundle.sh '$(BUNDLE)' '$(BUNDLE_SHARED)'
 
 # what tests/run_gpu_bundle.sh needs
-gpu-bundle-some: $(filter %/grpo %/compare_dump %/bench_gpu %/test_gemm,$(BUNDLE_PROGRAMS))
+gpu-bundle-some: $(filter %/grpo %/compare_dump %/bench_gpu %/gpu_tests,$(BUNDLE_PROGRAMS))
 	@CC='$(CC)' tools/gpu_bundle.sh '$(BUNDLE)' '$(BUNDLE_SHARED)' >/dev/null
 
 # on a machine with a GPU and the compiler

@@ -112,22 +112,22 @@ run_check() {
 }
 
 one_test() { # its log and status, for run_tests
-    timeout -k 2 "$2" "$bin/$1" >"$tmp/$1.log" 2>&1
+    timeout -k 2 "$2" "$bin/gpu_tests" "$1" >"$tmp/$1.log" 2>&1
     echo $? >"$tmp/$1.status"
 }
 
 # four at once: they are small
 run_tests() {
     local t status seconds=$((is_quick ? 30 : 90)) start=$SECONDS
-    local tests=("$bin"/test_*)
-    [ -x "${tests[0]}" ] || { result tests "not run" 0 "this bundle has none" && return; }
+    local tests
+    [ -x "$bin/gpu_tests" ] || { result tests "not run" 0 "this bundle has none" && return; }
+    mapfile -t tests < <("$bin/gpu_tests")
     for t in "${tests[@]}"; do
         while (($(jobs -rp | wc -l) >= 4)); do wait -n; done
-        one_test "$(basename "$t")" "$seconds" &
+        one_test "$t" "$seconds" &
     done
     wait
     for t in "${tests[@]}"; do
-        t=$(basename "$t")
         status=$(cat "$tmp/$t.status")
         local verdict=passed
         ((status == 0)) || verdict=failed
