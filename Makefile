@@ -60,8 +60,8 @@ NVCCFLAGS_debug = -O1 -g -DDEBUG
 NVCCFLAGS_asan = $(NVCCFLAGS_debug)
 NVCCFLAGS_tsan = $(NVCCFLAGS_debug)
 NVCCFLAGS_coverage = -O1 -g
-# -fmad=false: kernels fuse where they say so, as cpu/ does
-NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -fmad=false --Werror all-warnings \
+# -fmad=false: kernels fuse where they say so, as cpu/ does; compressed: programs of a third
+NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -fmad=false -Xfatbin=-compress-all --Werror all-warnings \
                 -Xcompiler -Wall,-Wextra,-Werror,-Wno-missing-field-initializers,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics $(NVCCFLAGS_$(BUILD)) $(NVCCFLAGS)
 # cudart finds the driver when it runs: nothing of CUDA is needed to start the program
 CUDA_LIBS = $(if $(HAVE_CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lpthread)
