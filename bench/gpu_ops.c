@@ -123,7 +123,7 @@ static void dw(const struct ops *o, enum param_role role, const float *dy,
                QKV_WIDTH, 1.0f, o->n))                                                 \
   X(kv_write, "kv write", FOR_BOTH, 0, 0, 0, 2 * 2048, 1,                              \
     o->b->kv_write(o->b, o->la->cache, o->la->qkv + KV_AT, o->t->dev.dst_off,          \
-                   o->t->dev.dst, HEADS, HEAD_DIM, QKV_WIDTH, o->n))                   \
+                   o->t->dev.dst, HEADS, HEAD_DIM, QKV_WIDTH, o->at.is_narrow, o->n))  \
   X(kv_read, "kv read bwd", FOR_LEARNER, 0, 0, 0, 2 * 2048, 1,                         \
     o->b->kv_read_bwd(o->b, o->a->dqkv + KV_AT, o->a->dcache, o->t->dev.dst_off,       \
                       o->t->dev.dst, HEADS, HEAD_DIM, QKV_WIDTH, o->n))                \

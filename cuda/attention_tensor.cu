@@ -53,7 +53,7 @@ score_tiles(float t[N][4], const struct line_pair<D> *p,
 #pragma unroll
         for (int n = 0; n < N; n++) {
             uint32_t b[2];
-            keys_by_dim(b, page->k, k, (n0 + n) * 8 + g, c);
+            cols_by_row<D>(b, page->k, k, (n0 + n) * 8 + g, c);
             mma(t[n], p->q[k], b[0], b[1]);
         }
     const struct slot_range seen[2] = {page_range(p->first[0], p->last[0], key0),
@@ -100,7 +100,7 @@ template <int D, int N>
 static __device__ __forceinline__ void
 add_values(float o[N][4], const float shrink[2], const float t[8][4],
            const struct page_tile<D> *page, const struct slot_range *range, int n0,
-           int g, int c)
+           int c)
 {
     const bool is_full = range->begin <= 0 && range->end >= KV_BLOCK;
 #pragma unroll
@@ -114,14 +114,13 @@ add_values(float o[N][4], const float shrink[2], const float t[8][4],
         to_rows(a, t, j);
 #pragma unroll
         for (int n = 0; n < N; n++) {
-            const int slot = j * 16 + 2 * c;
-            const float *const at = page->v + slot * (D + 4) + (n0 + n) * 8 + g;
-            float v[4] = {at[0], at[D + 4], at[8 * (D + 4)], at[9 * (D + 4)]};
-            if (!is_full)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    v[i] = or_zero(v[i], slot + i % 2 + i / 2 * 8, range);
-            mma(o[n], a, pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]));
+            uint32_t v[2];
+            rows_by_col<D>(v, page->v, j, n0 + n);
+            if (!is_full) {
+                v[0] = mask_pair(v[0], j * 16 + 2 * c, range);
+                v[1] = mask_pair(v[1], j * 16 + 2 * c + 8, range);
+            }
+            mma(o[n], a, v[0], v[1]);
         }
     }
 }
@@ -238,7 +237,7 @@ static __global__ void __launch_bounds__(FWD_THREADS) k_attn_tensor(struct fwd f
         float t[8][4] = {}, shrink[2];
         score_tiles<D, 8>(t, &p, page, f.a.scale * LOG2E, b * KV_BLOCK, 0, g, c);
         softmax_page<D>(&p, t, shrink);
-        add_values<D, D / 8>(o, shrink, t, page, &range, 0, g, c);
+        add_values<D, D / 8>(o, shrink, t, page, &range, 0, c);
         __syncthreads();
     }
     store_lines<D, D / 8>(&f, &tile.lines, &p, o, line, 0, c);
@@ -280,7 +279,7 @@ static __global__ void __launch_bounds__(FWD_THREADS) k_attn_decode(struct fwd f
             for (int i = 0; i < 4; i++)
                 t[n][i] = scores[g + i / 2 * 8][n * 8 + 2 * c + i % 2];
         softmax_page<D>(&p, t, shrink);
-        add_values<D, DIMS>(o, shrink, t, page, &range, warp * DIMS, g, c);
+        add_values<D, DIMS>(o, shrink, t, page, &range, warp * DIMS, c);
         __syncthreads();
     }
     store_lines<D, DIMS>(&f, &tile.lines, &p, o, tile.first_line + g, warp * DIMS, c);
@@ -306,7 +305,7 @@ bool attn_tensor_fwd(struct backend *b, float *y, float *lse, const float *q,
                      const float *cache, const struct attn_batch *a)
 {
     const struct fwd f = {y, lse, q, cache, *a};
-    if (!attn_is_tensor(b, a))
+    if (!attn_is_tensor(b, a->is_narrow, a->head_dim))
         return false;
     if (a->head_dim == 32)
         run<32>(b, &f);

@@ -74,9 +74,9 @@ dq_half(struct dq_pair<D> *p, const struct page_tile<D> *page, float scale,
         for (int n = 0; n < HALF_PAGE / 8; n++) {
             const int slot = half + n * 8 + g;
             uint32_t b[2];
-            keys_by_dim(b, page->k, k, slot, c);
+            cols_by_row<D>(b, page->k, k, slot, c);
             mma(s[n], p->q[k], b[0], b[1]);
-            along_row(b, page->v + slot * (D + 4), k, c);
+            cols_by_row<D>(b, page->v, k, slot, c);
             mma(dp[n], p->dy[k], b[0], b[1]);
         }
     const struct slot_range seen[2] = {page_range(p->first[0], p->last[0], key0),
@@ -96,13 +96,13 @@ dq_half(struct dq_pair<D> *p, const struct page_tile<D> *page, float scale,
         const int slot = half + j * 16 + 2 * c;
 #pragma unroll
         for (int n = 0; n < D / 8; n++) {
-            const float *const at = page->k + (n * 8 + g) * KEY_PITCH + slot;
-            float k[4] = {at[0], at[1], at[8], at[9]};
-            if (!is_full)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    k[i] = or_zero(k[i], slot + i % 2 + i / 2 * 8, range);
-            mma(p->dq[n], a, pack_bf16(k[0], k[1]), pack_bf16(k[2], k[3]));
+            uint32_t k[2];
+            rows_by_col<D>(k, page->k, half / 16 + j, n);
+            if (!is_full) {
+                k[0] = mask_pair(k[0], slot, range);
+                k[1] = mask_pair(k[1], slot + 8, range);
+            }
+            mma(p->dq[n], a, k[0], k[1]);
         }
     }
 }
@@ -201,20 +201,6 @@ load_step(struct line_step<D> *t, const struct bwd *f, const struct attn_lines *
     t->dot[i] = f->dots[at];
 }
 
-/* Right operand, lines by dims: lines 16 j .., dims 8 n .., out of rows of lines */
-template <int D>
-static __device__ __forceinline__ void lines_by_dim(uint32_t b[2], const uint16_t *rows,
-                                                    int j, int n)
-{
-    const int lane = threadIdx.x % WARP;
-    const uint16_t *const row = rows + (j * 16 + lane % 16) * (D + 8) + n * 8;
-    const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(b[0]), "=r"(b[1])
-                 : "r"(at)
-                 : "memory");
-}
-
 /* A thread's two slots: g and g + 8 of its warp's 16 */
 template <int D> struct slot_pair {
     float dk[D / 8][4], dv[D / 8][4];
@@ -229,24 +215,15 @@ add_step(struct slot_pair<D> *p, const struct line_step<D> *t,
     float s[STEP_LINES / 8][4] = {}, dp[STEP_LINES / 8][4] = {};
     for (int k = 0; k < D / 16; k++) {
         uint32_t keys[4], values[4];
-        const float *const k0 = page->k + (k * 16 + 2 * c) * KEY_PITCH + slot;
-        const float *const v0 = page->v + slot * (D + 4) + k * 16 + 2 * c;
-        const float *const v1 = v0 + 8 * (D + 4);
-        keys[0] = pack_bf16(k0[0], k0[KEY_PITCH]);
-        keys[1] = pack_bf16(k0[8], k0[KEY_PITCH + 8]);
-        keys[2] = pack_bf16(k0[8 * KEY_PITCH], k0[9 * KEY_PITCH]);
-        keys[3] = pack_bf16(k0[8 * KEY_PITCH + 8], k0[9 * KEY_PITCH + 8]);
-        values[0] = pack_bf16(v0[0], v0[1]);
-        values[1] = pack_bf16(v1[0], v1[1]);
-        values[2] = pack_bf16(v0[8], v0[9]);
-        values[3] = pack_bf16(v1[8], v1[9]);
+        rows_of<D>(keys, page->k, k, slot, c);
+        rows_of<D>(values, page->v, k, slot, c);
 #pragma unroll
         for (int n = 0; n < STEP_LINES / 8; n++) {
-            const int at = (n * 8 + g) * (D + 8) + k * 16 + 2 * c;
-            mma(s[n], keys, *(const uint32_t *)&t->q[at],
-                *(const uint32_t *)&t->q[at + 8]);
-            mma(dp[n], values, *(const uint32_t *)&t->dy[at],
-                *(const uint32_t *)&t->dy[at + 8]);
+            uint32_t b[2];
+            cols_by_row<D>(b, t->q, k, n * 8 + g, c);
+            mma(s[n], keys, b[0], b[1]);
+            cols_by_row<D>(b, t->dy, k, n * 8 + g, c);
+            mma(dp[n], values, b[0], b[1]);
         }
     }
 #pragma unroll
@@ -265,9 +242,9 @@ add_step(struct slot_pair<D> *p, const struct line_step<D> *t,
 #pragma unroll
         for (int n = 0; n < D / 8; n++) {
             uint32_t b[2];
-            lines_by_dim<D>(b, t->dy, j, n);
+            rows_by_col<D>(b, t->dy, j, n);
             mma(p->dv[n], prob, b[0], b[1]);
-            lines_by_dim<D>(b, t->q, j, n);
+            rows_by_col<D>(b, t->q, j, n);
             mma(p->dk[n], ds, b[0], b[1]);
         }
     }
@@ -364,7 +341,7 @@ bool attn_tensor_bwd(struct backend *b, float *dq, float *dcache, const float *d
                      const float *dots, int32_t *next, const struct attn_batch *a)
 {
     const struct bwd f = {dq, dcache, dy, lse, q, cache, dots, next, *a};
-    if (!attn_is_tensor(b, a))
+    if (!attn_is_tensor(b, a->is_narrow, a->head_dim))
         return false;
     if (a->head_dim == 32)
         run<32>(b, &f);
