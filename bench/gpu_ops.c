@@ -54,6 +54,12 @@ static void ops_complete(struct ops *o)
     o->v = o->m->hp.n_vocab;
 }
 
+/* In tensor mode a BF16 model's pages hold bf16. */
+static bool is_half(const struct model *m)
+{
+    return cuda_backend_uses_tensor(m->b, m->dtype);
+}
+
 static int64_t layer_of(enum param_role role) { return role == PARAM_HEAD ? -1 : 0; }
 
 static void fwd(const struct ops *o, enum param_role role, float *y, const float *x,
@@ -121,7 +127,7 @@ static void dw(const struct ops *o, enum param_role role, const float *dy,
   X(rope, "rope", FOR_BOTH, 0, 0, 0, 2 * 2048, 1,                                      \
     o->b->rope(o->b, o->la->qkv, &o->m->rope, o->t->dev.pos, 2 * HEADS, HEAD_DIM,      \
                QKV_WIDTH, 1.0f, o->n))                                                 \
-  X(kv_write, "kv write", FOR_BOTH, 0, 0, 0, 2 * 2048, 1,                              \
+  X(kv_write, "kv write", FOR_BOTH, 0, 0, 0, 1.5 * 2048, 1,                            \
     o->b->kv_write(o->b, o->la->cache, o->la->qkv + KV_AT, o->t->dev.dst_off,          \
                    o->t->dev.dst, HEADS, HEAD_DIM, QKV_WIDTH, o->at.is_narrow, o->n))  \
   X(kv_read, "kv read bwd", FOR_LEARNER, 0, 0, 0, 2 * 2048, 1,                         \
@@ -252,11 +258,12 @@ static void run_attention(struct ops *o, const char *kind, bool is_decode)
     struct gpu_result r = {.name = name, .value = 1e3 * fwd, .unit = "us"};
     snprintf(name, sizeof(name), "%s attention", kind);
     if (is_decode) {
-        const double bytes = 4.0 * 2.0 * pairs * width;
+        const double bytes = (is_half(o->m) ? 2.0 : 4.0) * 2.0 * pairs * width;
         r.share = 1e3 * bytes / fwd / g->copy_bytes;
         r.of = "copy";
-        snprintf(r.detail, sizeof(r.detail), "%lld x %lld fp32 keys, %.1f GB/s",
-                 (long long)o->n, (long long)o->n_keys, 1e-6 * bytes / fwd);
+        snprintf(r.detail, sizeof(r.detail), "%lld x %lld %s keys, %.1f GB/s",
+                 (long long)o->n, (long long)o->n_keys, is_half(o->m) ? "bf16" : "fp32",
+                 1e-6 * bytes / fwd);
         gpu_report(g, &r);
         return;
     }
@@ -345,8 +352,9 @@ static int decode_rows_init(struct decode_rows *d, const struct model *m, int64_
         m->b->upload(m->b, (struct sample_row *)d->dev + i, &row, sizeof(row));
     }
     batch_upload(&d->batch);
-    gpu_fill(d->acts.layers[0].cache, DTYPE_F32,
-             (int64_t)(d->acts.cache_layer_bytes / sizeof(float)), 1.0f, 5);
+    const enum dtype kind = is_half(m) ? DTYPE_BF16 : DTYPE_F32;
+    gpu_fill(d->acts.layers[0].cache, kind,
+             (int64_t)(d->acts.cache_layer_bytes / dtype_bytes(kind)), 1.0f, 5);
     return STATUS_OK;
 }
 
