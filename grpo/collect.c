@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "grpo/prompter.h"
 #include "grpo/session.h"
 #include "reward/reward.h"
 
@@ -44,7 +45,7 @@ int collector_create(struct collector **out, const struct collector_setup *s)
     struct collector *const c = mem_alloc(sizeof(*c));
     int status = STATUS_OK;
     c->s = *s;
-    TRY_OUT(split_stops(c, s->config->rollout.stop));
+    TRY_OUT(split_stops(c, prompter_stop(s->config)));
     TRY_OUT(reward_rules_create(&c->rules));
     TRY_OUT(reward_scratch_create(&c->scratch, c->rules));
     if (world_rollout_index(s->world) >= 0)

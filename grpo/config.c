@@ -73,13 +73,40 @@ static const struct option items[] = {
          "leave out problems whose gold answer is not a number, counted, instead of an "
          "error"),
 
-    TEXT("prompt.preset", prompt, preset, "qa", "raw | paper | qa | custom"),
-    TEXT("prompt.prefix", prompt, prefix, "",
-         "with preset custom: text before a question"),
-    TEXT("prompt.suffix", prompt, suffix, "",
-         "with preset custom: text after a question"),
-    BOOL("prompt.bos", prompt, has_bos, "true",
-         "special tokens as the tokenizer adds them (the paper: false)"),
+    TEXT("prompt.preset", prompt, preset, "qa",
+         "a name of the table below, or custom: then the strings after prompt.bos "
+         "count"),
+    TEXT("prompt.system", prompt, system, "",
+         "system text; empty: none, or the preset's"),
+    TEXT("prompt.date", prompt, date, "",
+         "what {date} stands for, as 2026-01-02; presets that need it say so"),
+    INT("prompt.shots", prompt, shots, "-1", -1.0, 1000.0,
+        "worked examples before the question; -1: as the preset has it"),
+    TEXT("prompt.shots_from", prompt, shots_from, "",
+         "JSONL of question and answer pairs to draw them from; self: the file asked, "
+         "each problem left out of its own"),
+    INT("prompt.shots_seed", prompt, shots_seed, "42", 0.0, 9e15,
+        "of Python's random.Random, which draws them in the order of the file asked"),
+    CHOICE("prompt.bos", prompt, bos, "auto", "auto|true|false",
+           "special tokens as the tokenizer adds them; auto: unless the preset has its "
+           "own"),
+    TEXT("prompt.prefix", prompt, prefix, "", "custom: before a question"),
+    TEXT("prompt.suffix", prompt, suffix, "", "custom: after a question"),
+    TEXT("prompt.begin", prompt, begin, "",
+         "custom: before everything; {bos} and {eos} are the tokenizer's, here and "
+         "below"),
+    TEXT("prompt.system_prefix", prompt, system_prefix, "",
+         "custom: before the system text"),
+    TEXT("prompt.system_suffix", prompt, system_suffix, "",
+         "custom: after the system text"),
+    TEXT("prompt.opening", prompt, opening, "",
+         "custom: after the last question's suffix, where the answer begins"),
+    TEXT("prompt.answer_prefix", prompt, answer_prefix, "auto",
+         "custom: before a worked example's answer; auto: a blank, unless the text so "
+         "far "
+         "ends in white space"),
+    TEXT("prompt.answer_suffix", prompt, answer_suffix, "auto",
+         "custom: after it; auto: a blank line"),
 
     INT("rollout.group_size", rollout, group_size, "8", 1.0, 4096.0,
         "completions sampled per prompt (G)"),
@@ -88,7 +115,8 @@ static const struct option items[] = {
          "divides the logits, in rollout and learner"),
     REAL("rollout.top_p", rollout, top_p, "1.0", 1e-6, 1.0, "nucleus; 1: off"),
     INT("rollout.top_k", rollout, top_k, "0", 0.0, 1e6, "most likely tokens; 0: off"),
-    TEXT("rollout.stop", rollout, stop, "", "stop strings, separated by |"),
+    TEXT("rollout.stop", rollout, stop, "",
+         "stop strings, separated by |; empty: the prompt preset's"),
     INT("rollout.slots", rollout, slots, "64", 1.0, 65536.0,
         "sequences decoded at once on a rank"),
     INT("rollout.prefill_tokens", rollout, prefill_tokens, "2048", 1.0, 1e7,

@@ -22,6 +22,7 @@ enum config_overlong { OVERLONG_ERROR, OVERLONG_FILTER };
 enum config_recompute { RECOMPUTE_AUTO, RECOMPUTE_NONE, RECOMPUTE_LAYER };
 enum config_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
 enum config_resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
+enum config_bos { BOS_AUTO, BOS_TRUE, BOS_FALSE };
 enum config_loss_on { LOSS_ALL, LOSS_COMPLETION };
 
 struct config_run {
@@ -42,8 +43,11 @@ struct config_data {
     int overlong;
 };
 struct config_prompt {
-    char *preset, *prefix, *suffix;
-    bool has_bos;
+    char *preset, *system, *date, *shots_from;
+    char *prefix, *suffix, *begin, *system_prefix, *system_suffix, *opening;
+    char *answer_prefix, *answer_suffix;
+    int64_t shots, shots_seed;
+    int bos;
 };
 struct config_rollout {
     int64_t group_size, max_new, top_k, slots, prefill_tokens;

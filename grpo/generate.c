@@ -8,14 +8,14 @@
 #include "core/log.h"
 #include "grpo/commands.h"
 #include "grpo/dataset.h"
-#include "grpo/prompt.h"
+#include "grpo/prompter.h"
 #include "rollout/rollout.h"
 
 struct generate {
     struct session s;
     struct rollout *rollout;
     struct groups g;
-    bool is_question;
+    struct prompter *prompter; /* NULL: prompts are completed as they are */
     struct buf text;
     size_t n_shown; /* bytes of `text` printed */
 };
@@ -57,16 +57,14 @@ static int complete(struct generate *x, const char *text, size_t len, int64_t li
     const struct config *const c = &x->s.config;
     struct ids ids = {0};
     struct buf rendered = {0};
-    if (x->is_question) {
-        struct prompt_template tpl;
-        TRY(prompt_template_find(&tpl, c->prompt.preset, c->prompt.prefix,
-                                 c->prompt.suffix));
-        prompt_render(&tpl, text, len, &rendered);
-    } else {
+    if (x->prompter != NULL)
+        prompter_render(x->prompter, line, (struct prompt_text){text, len}, &rendered);
+    else
         buf_append(&rendered, text, len);
-    }
+    const bool has_special = x->prompter != NULL ? prompter_has_special(x->prompter)
+                                                 : c->prompt.bos != BOS_FALSE;
     int status = tokenizer_encode(x->s.tokenizer, rendered.data, rendered.len,
-                                  c->prompt.has_bos, &ids);
+                                  has_special, &ids);
     buf_release(&rendered);
     if (status == STATUS_OK && (ids.n == 0 || ids.n > c->data.max_prompt))
         status = ERR(ERR_INPUT,
@@ -94,7 +92,8 @@ static int complete(struct generate *x, const char *text, size_t len, int64_t li
     return status;
 }
 
-static int run(struct generate *x, const char *dir, const char *prompt)
+static int run(struct generate *x, const char *dir, const char *prompt,
+               bool is_question)
 {
     const struct config *const c = &x->s.config;
     const struct rollout_limits rl = {.n_slots = 1,
@@ -103,6 +102,8 @@ static int run(struct generate *x, const char *dir, const char *prompt)
                                       .n_prefill = c->data.max_prompt};
     TRY(session_load(&x->s, dir, c->data.max_prompt + c->rollout.max_new,
                      c->model.softmax, true));
+    if (is_question)
+        TRY(prompter_create(&x->prompter, &x->s, NULL));
     TRY(rollout_create(&x->rollout, &x->s.model, x->s.tokenizer, &rl));
     TRY(groups_init(&x->g, 1, 1, c->data.max_prompt, c->rollout.max_new, 0));
     if (prompt != NULL)
@@ -131,10 +132,12 @@ int command_generate(const struct program *p, int argc, char *const *argv)
         return ERR(ERR_USAGE,
                    "usage: grpo generate MODEL [PROMPT] [section.key=value ...]");
     TRY(config_parse(&c, a.n_overrides, a.overrides));
-    struct generate x = {.is_question = flags[0].value != NULL};
+    struct generate x = {.n_shown = 0};
     int status = session_open(&x.s, p, &c);
     if (status == STATUS_OK)
-        status = run(&x, a.words[0], a.n_words > 1 ? a.words[1] : NULL);
+        status = run(&x, a.words[0], a.n_words > 1 ? a.words[1] : NULL,
+                     flags[0].value != NULL);
+    prompter_free(x.prompter);
     rollout_free(x.rollout);
     groups_release(&x.g);
     buf_release(&x.text);

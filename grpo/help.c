@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "grpo/commands.h"
+#include "grpo/prompt.h"
 
 struct help {
     const char *name, *usage, *text;
@@ -37,14 +38,24 @@ static const struct help helps[] = {
      "  grpo pretrain model.tokenizer=data data.train=data/pretrain.jsonl \\\n"
      "      run.dir=runs/base pretrain.steps=500 optim.lr=2e-3 optim.schedule=cosine\n",
      "run|model|data|prompt|optim|learner|checkpoint|pretrain|shape"},
-    {"eval", "grpo eval MODEL DATA.jsonl [--out FILE.jsonl] [section.key=value ...]",
+    {"eval",
+     "grpo eval MODEL DATA.jsonl [--out FILE.jsonl] [section.key=value ...]\n"
+     "       grpo eval [MODEL] DATA.jsonl --dump-prompts FILE.jsonl|FILE.json",
      "Accuracy on a problem set with its 95 % interval (Wilson), the share answered in "
      "the\n"
      "required form, and the accuracy among those. eval.samples=K also gives pass@K "
      "and\n"
-     "majority@K. --out writes every completion. The last line is JSON.\n\n"
-     "Example:\n"
-     "  grpo eval runs/a/checkpoints/step_100 gsm8k/test.jsonl eval.max_new=300\n",
+     "majority@K. --out writes every completion. The last line is JSON.\n"
+     "--dump-prompts writes what would be asked, lines {\"prompt\", \"answer\"} (or "
+     "one "
+     "list,\n"
+     "indented, where the name ends in .json), and asks nothing; a model is needed "
+     "only for\n"
+     "the tokens of presets that write bos or eos.\n\n"
+     "Examples:\n"
+     "  grpo eval runs/a/checkpoints/step_100 gsm8k/test.jsonl eval.max_new=300\n"
+     "  grpo eval gsm8k/test.jsonl --dump-prompts gsm8k_4shot.json \\\n"
+     "      prompt.preset=gsm8k-4shot prompt.shots_from=gsm8k/train.jsonl\n",
      "run|model|data|prompt|eval"},
     {"generate", "grpo generate MODEL [PROMPT] [--question] [section.key=value ...]",
      "Completes a prompt (or, without one, each line of standard input), as it is or, "
@@ -128,6 +139,8 @@ void help_command(const char *name, FILE *out)
         if (h->sections != NULL) {
             fputs("\noptions:\n", out);
             options_help(config_options(), h->sections, out);
+            if (options_choice(h->sections, "prompt") >= 0)
+                prompt_presets_print(out);
         }
         return;
     }

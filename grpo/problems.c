@@ -11,6 +11,7 @@
 #include "core/json.h"
 
 struct problem_offsets {
+    int64_t row;
     size_t id, question, answer, gold_text; /* 0: none */
     size_t question_len, answer_len;
     struct reward_gold *gold;
@@ -185,7 +186,7 @@ static int read_line(struct problems *p, const json_t *line, int64_t number,
 {
     const size_t before = p->text.len;
     const bool needs_answer = args->need == PROBLEMS_ANSWER;
-    struct problem_offsets item = {0};
+    struct problem_offsets item = {.row = p->n + p->n_skipped};
     bool is_number = true;
     if (!json_is_object(line))
         return ERR(ERR_INPUT, "%s: found %s, expected an object", where,
@@ -270,7 +271,8 @@ struct problem problems_at(const struct problems *p, int64_t i)
     CHECK(i >= 0 && i < p->n, "problem %lld of %lld", (long long)i, (long long)p->n);
     const struct problem_offsets *const o = &p->items[i];
     const char *const text = p->text.data;
-    return (struct problem){.id = text + o->id,
+    return (struct problem){.row = o->row,
+                            .id = text + o->id,
                             .question = text + o->question,
                             .answer = o->answer == 0 ? NULL : text + o->answer,
                             .question_len = o->question_len,

@@ -33,6 +33,7 @@ struct problems_args {
 };
 
 struct problem { /* borrowed from the set; texts are NUL-terminated */
+    int64_t row; /* place among the file's problems, those left out counted too */
     const char *id, *question;
     const char *answer; /* full solution text; NULL: none */
     size_t question_len, answer_len;

@@ -46,10 +46,9 @@ static int64_t longest_completion(const struct config *c)
 static int load_data(struct trainer *t)
 {
     const struct config *const c = &t->s.config;
-    TRY(dataset_load(&t->train, c->data.train, c->data.limit, t->s.tokenizer, c));
+    TRY(dataset_load(&t->train, c->data.train, c->data.limit, &t->s));
     if (c->data.eval[0] != '\0')
-        TRY(dataset_load(&t->eval, c->data.eval, c->data.eval_limit, t->s.tokenizer,
-                         c));
+        TRY(dataset_load(&t->eval, c->data.eval, c->data.eval_limit, &t->s));
     return STATUS_OK;
 }
 
