@@ -228,7 +228,8 @@ static const struct option items[] = {
     BOOL("shape.tied", shape, is_tied, "false", "one matrix for embedding and head"),
 
     INT("log.samples", log, samples, "2", 0.0, 1e6,
-        "prompts per step in samples.jsonl"),
+        "prompts per step in samples.jsonl, and problems per evaluation, always the "
+        "same"),
     BOOL("log.tensorboard", log, has_tensorboard, "true", "write an event file"),
 };
 

@@ -145,35 +145,6 @@ static void put_eval(struct trainer *t, const struct eval_result *r)
     }
 }
 
-static int put_samples(struct trainer *t)
-{
-    struct metrics *const m = &t->samples;
-    const int64_t n = t->s.config.log.samples;
-    for (int64_t p = 0; p < n && p < t->g.n_groups; p++)
-        for (int64_t s = 0; s < t->g.n_samples && s < 4; s++) {
-            const struct sample_info *const info = groups_info(&t->g, p, s);
-            const char *const q = dataset_question(t->train, t->g.problem[p]);
-            const char *const gold = reward_gold_text(
-                dataset_gold(t->train, t->g.problem[p]));
-            const char *const reason = reward_reason_name(
-                (enum reward_reason)info->reason);
-            const char *const why = finish_name((enum finish)info->finish);
-            collector_text(t->s.tokenizer, &t->g, p, s, &t->text);
-            metrics_begin(m, t->step);
-            metrics_put_int(m, "problem_index", t->g.problem[p]);
-            metrics_put_int(m, "sample", s);
-            metrics_put_string(m, "problem", q, strlen(q));
-            metrics_put_string(m, "completion", t->text.data, t->text.len);
-            metrics_put_string(m, "gold", gold, strlen(gold));
-            metrics_put_real(m, "reward", (double)info->reward);
-            metrics_put_string(m, "reason", reason, strlen(reason));
-            metrics_put_string(m, "finish", why, strlen(why));
-            metrics_put_int(m, "n_tokens", info->n_tokens);
-            TRY(metrics_end(m));
-        }
-    return STATUS_OK;
-}
-
 int record_step(struct trainer *t, const struct step_stats *st)
 {
     char tail[256] = "";
@@ -202,9 +173,11 @@ int record_step(struct trainer *t, const struct step_stats *st)
     TRY(metrics_end(&t->metrics));
     if (t->s.config.log.has_tensorboard)
         TRY(events_write(&t->events, t->step));
+    if (st->has_eval)
+        TRY(record_samples(t, "eval", t->eval, &t->evaluator.g));
     if (st->n_updates > 0) {
         progress_update(&t->progress, t->step, tail);
-        TRY(put_samples(t));
+        TRY(record_samples(t, "train", t->train, &t->g));
     }
     if (st->has_eval) {
         const struct eval_result *const r = &st->eval;

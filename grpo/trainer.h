@@ -71,6 +71,11 @@ int trainer_save(struct trainer *t) WARN_UNUSED;
 /* grpo/train_record.c; rank 0 only. */
 int record_open(struct trainer *t) WARN_UNUSED;
 int record_step(struct trainer *t, const struct step_stats *st) WARN_UNUSED;
+/* grpo/train_samples.c; rank 0 only. Completions of the first groups, as lines of
+ * samples.jsonl. split: "train" or "eval"; data: where the groups' problems are from.
+ */
+int record_samples(struct trainer *t, const char *split, const struct dataset *data,
+                   const struct groups *g) WARN_UNUSED;
 int record_close(struct trainer *t) WARN_UNUSED;
 /* summary.json and report.html; peak_rss: of all ranks */
 int record_summary(struct trainer *t, int64_t peak_rss_bytes) WARN_UNUSED;

@@ -75,6 +75,20 @@ if grep -q avx2 /proc/cpuinfo; then
     train avx2 env -- run.isa=avx2 && same avx2
 fi
 
+# --- evaluations show the same problems each time, before and after; with shots
+train shown env -- data.eval="$dir/data/heldout.jsonl" data.max_prompt=900 \
+    prompt.preset=mixtral prompt.shots=2 prompt.shots_from="$dir/data/pretrain.jsonl" ||
+    cat "$dir/log"
+shown() {
+    grep -F "\"step\":$1,\"split\":\"eval\"," "$dir/shown/samples.jsonl" |
+        grep -o '"problem_index":[0-9]*,"sample":[0-9]*'
+}
+if [ "$(shown 0 | wc -l)" = 2 ] && [ "$(shown 0)" = "$(shown 3)" ]; then
+    ok "samples.jsonl: the same problems before and after"
+else
+    bad "samples.jsonl: \"$(shown 0)\" before, \"$(shown 3)\" after"
+fi
+
 # --- killed after the first and after the second checkpoint, then resumed
 for step in 1 2; do
     train killed_$step env -- &
