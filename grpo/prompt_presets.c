@@ -1,6 +1,7 @@
 /*
  * The presets: what they render is what the checkpoints' own chat templates render for
- * text turns without tools (tests/grpo/test_prompt.c says which were compared). All
+ * text turns without tools (tests/grpo/test_prompt.c compares them). Left out:
+ * templates that cut thoughts out of past answers, which stand here as they are. All
  * that the program knows of a model family's prompts is in this table.
  */
 #include <string.h>

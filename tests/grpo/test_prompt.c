@@ -201,7 +201,7 @@ static void test_jinja(void **state)
         json_decref(line);
     }
     io_lines_close(&lines);
-    assert_int_equal(n, 60);
+    assert_int_equal(n, 18 * 6);
 }
 
 /* Two templates that are no presets, as a custom template has them. */
