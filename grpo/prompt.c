@@ -67,7 +67,7 @@ static void put_system(struct buf *out, const struct prompt_template *t,
     put(out, t->system.suffix);
 }
 
-/* Turn i of the questions, of which `last` is the last. */
+/* Question i of the conversation; the one asked comes after all shots. */
 static void put_question(struct buf *out, const struct prompt_template *t,
                          const struct prompt_parts *p, struct prompt_text question,
                          int64_t i)
