@@ -129,7 +129,7 @@ struct adamw_args {
    * weights (m, K) = softmax over the chosen logits (= softmax_E renormalised) */     \
   X(router_fwd, (struct backend *b, int32_t *experts, float *weights,                  \
                  const float *logits, int64_t n_experts, int64_t top_k, int64_t m))    \
-  /* weights (m, K) = softmax over the logits (m, E) at experts (m, K), distinct in a   \
+  /* weights (m, K) = softmax over the logits (m, E) at experts (m, K), distinct in a  \
    * row and in any order: that order's slots. Equal in bits to router_fwd's weights   \
    * where the experts are router_fwd's. Exponents are relative to the largest of the  \
    * chosen logits, the sum over slots is the row rule's; backward: router_bwd */      \
