@@ -208,6 +208,7 @@ static int learn(struct trainer *t, struct step_stats *st)
 {
     const struct config_grpo *const g = &t->s.config.grpo;
     const int64_t n = g->mini_batch == 0 ? g->prompts : g->mini_batch;
+    TRY(learner_begin(t->learner, &t->g));
     for (int64_t epoch = 0; epoch < g->epochs; epoch++)
         for (int64_t first = 0; first < g->prompts; first += n) {
             struct learner_report r;
@@ -220,13 +221,15 @@ static int learn(struct trainer *t, struct step_stats *st)
                                          .is_on_policy = is_first};
             TRY(learner_update(t->learner, &mb, &r));
             if (is_first) {
-                st->on_policy = r.sums;
+                st->behaviour_diff_max = r.behaviour_diff_max;
                 st->n_route_diffs = r.n_route_diffs;
             }
             objective_sums_add(&st->learn.sums, &r.sums);
             st->learn.n_tokens += r.n_tokens;
             st->learn.n_prompt_tokens += r.n_prompt_tokens;
             st->learn.n_flat_groups += epoch == 0 ? r.n_flat_groups : 0;
+            st->learn.aux_loss += r.aux_loss;
+            st->learn.z_loss += r.z_loss;
             st->learn.optim.grad_l2 += r.optim.grad_l2;
             st->learn.optim.grad_l1 += r.optim.grad_l1;
             st->learn.optim.scale += r.optim.scale;

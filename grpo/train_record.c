@@ -94,10 +94,14 @@ static void put_learning(struct trainer *t, const struct step_stats *st)
     put(t, "grad_norm_l1", st->learn.optim.grad_l1 / u);
     put(t, "grad_scale", st->learn.optim.scale / u);
     put(t, "lr", st->lr);
+    if (t->s.config.grpo.aux_coef != 0.0 || t->s.config.grpo.z_coef != 0.0) {
+        put(t, "aux_loss", st->learn.aux_loss / u);
+        put(t, "z_loss", st->learn.z_loss / u);
+    }
     put(t, "zero_var_groups", (double)st->learn.n_flat_groups);
     put(t, "n_prompt_tokens", (double)st->learn.n_prompt_tokens);
     put(t, "n_response_tokens", (double)st->learn.n_tokens);
-    put(t, "logp_diff_max", st->on_policy.logp_diff_max);
+    put(t, "logp_diff_max", st->behaviour_diff_max);
     put(t, "route_diff", (double)st->n_route_diffs);
 }
 

@@ -20,9 +20,9 @@
 
 /* What one step was, for the record; filled on every rank, complete on rank 0. */
 struct step_stats {
-    struct learner_report learn;     /* sums over the step's updates */
-    struct objective_sums on_policy; /* of the first update: must show no difference */
-    int64_t n_route_diffs;           /* of the first update */
+    struct learner_report learn; /* sums over the step's updates */
+    double behaviour_diff_max;   /* of the first update: 0 when that is on-policy */
+    int64_t n_route_diffs;       /* of the first update, likewise */
     int64_t n_updates;
     double lr;
     struct collect_stats collect;

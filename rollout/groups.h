@@ -42,6 +42,7 @@ struct sample_info {
 struct groups {
     int64_t n_groups, n_samples; /* P, G */
     int64_t max_prompt, max_new, route_width;
+    bool is_unrouted;         /* routes are not known, in spite of route_width */
     int32_t *prompt;          /* (P, max_prompt) */
     int32_t *n_prompt;        /* (P); 0: not held here */
     uint16_t *prompt_routes;  /* (P, max_prompt, route_width) */
