@@ -110,27 +110,47 @@ static void put_load(struct trainer *t)
     const struct hparams *const hp = &t->s.model.hp;
     double cv = 0.0;
     for (int64_t l = 0; l < hp->n_layers; l++)
-        cv += stats_cv(t->expert_load + l * hp->n_experts, hp->n_experts);
+        cv += stats_cv(t->now->expert_load + l * hp->n_experts, hp->n_experts);
     put(t, "expert_load_cv", cv / (double)hp->n_layers);
-    metrics_put_table(&t->metrics, "expert_load", t->expert_load, hp->n_layers,
+    metrics_put_table(&t->metrics, "expert_load", t->now->expert_load, hp->n_layers,
                       hp->n_experts);
+}
+
+/* Prompts drawn for the step, groups that gave way included. */
+static void put_draw(struct trainer *t)
+{
+    const struct draw *const d = &t->now->draw;
+    const double n = d->n_samples > 0 ? (double)d->n_samples : 1.0;
+    if (t->s.config.grpo.zero_variance != ZERO_VARIANCE_REFILL)
+        return;
+    put(t, "refill_rounds", (double)d->n_rounds);
+    put(t, "drawn_prompts", (double)d->n_prompts);
+    put(t, "drawn_reward_mean", d->reward / n);
+    put(t, "drawn_share_correct", (double)d->n_correct / n);
 }
 
 static void put_times(struct trainer *t, const struct step_stats *st)
 {
-    const struct rollout_stats *const r = &st->collect.rollout;
-    put(t, "time_rollout_s", st->collect.rollout_s);
-    put(t, "time_reward_s", st->collect.reward_s);
-    put(t, "time_exchange_s", st->collect.exchange_s);
-    put(t, "time_learn_s", st->learn_s);
+    const struct role_times *const r = &st->roles;
+    const struct rollout_stats *const made = &t->now->collect.rollout;
+    int64_t n = made->n_decode_tokens + made->n_prefill_tokens;
+    if (world_rollout_index(&t->world) < 0) /* rank 0 does not generate itself */
+        for (int64_t i = 0; i < t->now->g.n_groups * t->now->g.n_samples; i++)
+            n += t->now->g.info[i].n_tokens;
+    put(t, "time_rollout_s", r->generate_s);
+    put(t, "time_reward_s", t->now->collect.reward_s);
+    put(t, "time_exchange_s", st->exchange_s);
+    put(t, "time_learn_s", r->learn_s);
     put(t, "time_sync_s", st->sync_s);
     put(t, "time_step_s", st->step_s);
-    if (st->collect.rollout_s > 0.0)
-        put(t, "tokens_per_s_rollout",
-            (double)(r->n_decode_tokens + r->n_prefill_tokens) / st->collect.rollout_s);
-    if (st->learn_s > 0.0)
+    put(t, "idle_rollout_s", r->idle_rollout_s);
+    put(t, "idle_learn_s", r->idle_learn_s);
+    put(t, "overlap_s", r->overlap_s);
+    if (r->generate_s > 0.0)
+        put(t, "tokens_per_s_rollout", (double)n / r->generate_s);
+    if (r->learn_s > 0.0)
         put(t, "tokens_per_s_learn",
-            (double)(st->learn.n_tokens + st->learn.n_prompt_tokens) / st->learn_s);
+            (double)(st->learn.n_tokens + st->learn.n_prompt_tokens) / r->learn_s);
     put(t, "rss_bytes", (double)mem_peak_rss_bytes());
 }
 
@@ -153,18 +173,18 @@ static int put_samples(struct trainer *t)
 {
     struct metrics *const m = &t->samples;
     const int64_t n = t->s.config.log.samples;
-    for (int64_t p = 0; p < n && p < t->g.n_groups; p++)
-        for (int64_t s = 0; s < t->g.n_samples && s < 4; s++) {
-            const struct sample_info *const info = groups_info(&t->g, p, s);
-            const char *const q = dataset_question(t->train, t->g.problem[p]);
+    for (int64_t p = 0; p < n && p < t->now->g.n_groups; p++)
+        for (int64_t s = 0; s < t->now->g.n_samples && s < 4; s++) {
+            const struct sample_info *const info = groups_info(&t->now->g, p, s);
+            const char *const q = dataset_question(t->train, t->now->g.problem[p]);
             const char *const gold = reward_gold_text(
-                dataset_gold(t->train, t->g.problem[p]));
+                dataset_gold(t->train, t->now->g.problem[p]));
             const char *const reason = reward_reason_name(
                 (enum reward_reason)info->reason);
             const char *const why = finish_name((enum finish)info->finish);
-            collector_text(t->s.tokenizer, &t->g, p, s, &t->text);
+            collector_text(t->s.tokenizer, &t->now->g, p, s, &t->text);
             metrics_begin(m, t->step);
-            metrics_put_int(m, "problem_index", t->g.problem[p]);
+            metrics_put_int(m, "problem_index", t->now->g.problem[p]);
             metrics_put_int(m, "sample", s);
             metrics_put_string(m, "problem", q, strlen(q));
             metrics_put_string(m, "completion", t->text.data, t->text.len);
@@ -178,29 +198,41 @@ static int put_samples(struct trainer *t)
     return STATUS_OK;
 }
 
+/* tail: what the progress line says of the step */
+static void put_step(struct trainer *t, const struct step_stats *st, char *tail,
+                     size_t size)
+{
+    const struct reward_stats r = summarise(&t->now->g, t->s.config.grpo.prompts);
+    const struct role_times *const w = &st->roles;
+    put(t, "reward_mean", r.mean);
+    put(t, "reward_std", r.std);
+    put(t, "share_correct", r.correct);
+    put(t, "share_form", r.form);
+    put(t, "response_len_mean", r.len_mean);
+    put(t, "response_len_max", r.len_max);
+    put(t, "truncated_share", r.truncated);
+    put_learning(t, st);
+    put(t, "staleness", t->now->is_on_policy ? 0.0 : 1.0);
+    put_draw(t);
+    put_load(t);
+    put_times(t, st);
+    const int n = snprintf(tail, size,
+                           "reward %.3f  right %.1f%%  form %.1f%%  len %.1f  |g| %.3g "
+                           " rollout %.2fs learn %.2fs",
+                           r.mean, 100.0 * r.correct, 100.0 * r.form, r.len_mean,
+                           st->learn.optim.grad_l2 / (double)st->n_updates,
+                           w->generate_s, w->learn_s);
+    if (t->s.config.grpo.staleness > 0 && n > 0 && (size_t)n < size)
+        snprintf(tail + n, size - (size_t)n, " overlap %.2fs idle %.2f+%.2fs",
+                 w->overlap_s, w->idle_rollout_s, w->idle_learn_s);
+}
+
 int record_step(struct trainer *t, const struct step_stats *st)
 {
     char tail[256] = "";
     metrics_begin(&t->metrics, t->step);
-    if (st->n_updates > 0) {
-        const struct reward_stats r = summarise(&t->g, t->s.config.grpo.prompts);
-        put(t, "reward_mean", r.mean);
-        put(t, "reward_std", r.std);
-        put(t, "share_correct", r.correct);
-        put(t, "share_form", r.form);
-        put(t, "response_len_mean", r.len_mean);
-        put(t, "response_len_max", r.len_max);
-        put(t, "truncated_share", r.truncated);
-        put_learning(t, st);
-        put_load(t);
-        put_times(t, st);
-        snprintf(tail, sizeof(tail),
-                 "reward %.3f  right %.1f%%  form %.1f%%  len %.1f  |g| %.3g  "
-                 "rollout %.2fs learn %.2fs",
-                 r.mean, 100.0 * r.correct, 100.0 * r.form, r.len_mean,
-                 st->learn.optim.grad_l2 / (double)st->n_updates, st->collect.rollout_s,
-                 st->learn_s);
-    }
+    if (st->n_updates > 0)
+        put_step(t, st, tail, sizeof(tail));
     if (st->has_eval)
         put_eval(t, &st->eval);
     TRY(metrics_end(&t->metrics));

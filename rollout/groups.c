@@ -102,6 +102,15 @@ struct sample_info *groups_info(const struct groups *g, int64_t p, int64_t s)
     return g->info + p * g->n_samples + s;
 }
 
+bool groups_is_flat(const struct groups *g, int64_t p)
+{
+    const struct sample_info *const info = groups_info(g, p, 0);
+    for (int64_t s = 1; s < g->n_samples; s++)
+        if (info[s].reward != info[0].reward)
+            return false;
+    return true;
+}
+
 void groups_put(const struct groups *g, int64_t p, struct buf *out)
 {
     const int64_t head[3] = {p, g->problem[p], g->n_prompt[p]};

@@ -68,6 +68,9 @@ uint16_t *groups_routes(const struct groups *g, int64_t p, int64_t s);
 uint16_t *groups_prompt_routes(const struct groups *g, int64_t p);
 struct sample_info *groups_info(const struct groups *g, int64_t p, int64_t s);
 
+/* All rewards of the group are equal: it teaches nothing. */
+bool groups_is_flat(const struct groups *g, int64_t p);
+
 /* A whole group as bytes, and back into its slot. */
 void groups_put(const struct groups *g, int64_t p, struct buf *out);
 /* Reads the groups in `in` one after the other; malformed bytes are ERR_COMM. */
