@@ -122,10 +122,10 @@ static const struct option items[] = {
     BOOL("grpo.check_stale", grpo, is_stale_checked, "false",
          "with staleness: learners keep the weights that sampled and check that they "
          "reproduce every log-prob and route (one more forward, for debugging)"),
-    CHOICE(
-        "grpo.old_logp", grpo, old_logp, "auto", "auto|recorded|recomputed",
-        "the ratio's denominator: log-probs recorded at sampling, or by the weights "
-        "at the step's start; auto: recomputed for data.trajectories, else recorded"),
+    CHOICE("grpo.old_logp", grpo, old_logp, "auto", "auto|rollout|learner",
+           "the ratio is against the log-probs recorded at sampling, or against those "
+           "the learner recomputes before the step's first update; auto: learner for "
+           "data.trajectories, else rollout"),
     CHOICE("grpo.objective", grpo, objective, "ppo_clip", "ppo_clip",
            "loss of a token from its ratio and advantage"),
     REAL("grpo.clip_low", grpo, clip_low, "0.2", 0.0, 1.0,

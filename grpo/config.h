@@ -29,7 +29,7 @@ enum config_zero_variance {
 };
 enum config_replay { REPLAY_OFF, REPLAY_R2, REPLAY_R3 };
 enum config_router { ROUTER_TRAIN, ROUTER_FREEZE };
-enum config_old_logp { OLD_LOGP_AUTO, OLD_LOGP_RECORDED, OLD_LOGP_RECOMPUTED };
+enum config_old_logp { OLD_LOGP_AUTO, OLD_LOGP_ROLLOUT, OLD_LOGP_LEARNER };
 enum config_loss_on { LOSS_ALL, LOSS_COMPLETION };
 
 struct config_run {

@@ -12,9 +12,9 @@ static bool needs_logp(const struct config *c)
     switch ((enum config_old_logp)c->grpo.old_logp) {
     case OLD_LOGP_AUTO:
         return c->data.trajectories[0] != '\0';
-    case OLD_LOGP_RECORDED:
+    case OLD_LOGP_ROLLOUT:
         return false;
-    case OLD_LOGP_RECOMPUTED:
+    case OLD_LOGP_LEARNER:
         return true;
     }
     return false;

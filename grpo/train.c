@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <string.h>
 
-#include "core/io.h"
 #include "core/log.h"
 #include "grpo/commands.h"
 #include "grpo/trainer.h"
@@ -23,163 +22,6 @@ static void on_signal(int sig)
 {
     (void)sig;
     stop_requested = 1;
-}
-
-static int check_config(const struct config *c)
-{
-    if (c->model.path[0] == '\0')
-        return ERR(ERR_CONFIG,
-                   "model.path is not set: the Hugging Face directory to train");
-    if (c->data.train[0] == '\0')
-        return ERR(ERR_CONFIG, "data.train is not set: a JSONL file of problems");
-    if (c->rollout.group_size < 2)
-        return ERR(ERR_CONFIG,
-                   "rollout.group_size=%lld: a group needs at least 2 samples "
-                   "to compare",
-                   (long long)c->rollout.group_size);
-    if (c->grpo.mini_batch > 0 && c->grpo.prompts % c->grpo.mini_batch != 0)
-        return ERR(ERR_CONFIG, "grpo.mini_batch=%lld does not divide grpo.prompts=%lld",
-                   (long long)c->grpo.mini_batch, (long long)c->grpo.prompts);
-    return STATUS_OK;
-}
-
-static int64_t longest_completion(const struct config *c)
-{
-    return c->eval.max_new > c->rollout.max_new ? c->eval.max_new : c->rollout.max_new;
-}
-
-static int load_data(struct trainer *t)
-{
-    const struct config *const c = &t->s.config;
-    TRY(dataset_load(&t->train, c->data.train, c->data.limit, t->s.tokenizer, c));
-    if (c->data.eval[0] != '\0')
-        TRY(dataset_load(&t->eval, c->data.eval, c->data.eval_limit, t->s.tokenizer,
-                         c));
-    return STATUS_OK;
-}
-
-static int load_reference(struct trainer *t)
-{
-    const struct config *const c = &t->s.config;
-    if (c->grpo.kl_coef == 0.0 || !world_learns(&t->world))
-        return STATUS_OK;
-    const int dtype = c->model.dtype == CONFIG_DTYPE_AUTO
-                          ? -1
-                          : c->model.dtype - CONFIG_DTYPE_F32;
-    t->has_ref = true;
-    return reference_init(&t->ref, c->model.path, dtype, &t->s.model);
-}
-
-/* A copy of the weights from before an update, for grpo.check_stale. */
-static int create_behaviour(struct trainer *t)
-{
-    const struct model *const m = &t->s.model;
-    const struct config_grpo *const g = &t->s.config.grpo;
-    t->behaviour_step = -1;
-    if (!g->is_stale_checked || g->staleness == 0 || !world_learns(&t->world))
-        return STATUS_OK;
-    t->behaviour_bytes = (size_t)m->table.n_elems * dtype_bytes(m->dtype);
-    TRY(m->b->reserve(m->b, &t->behaviour_data, t->behaviour_bytes, "older weights"));
-    return model_init(&t->behaviour, m->b, &m->hp, t->behaviour_data, m->dtype,
-                      m->n_pos, m->n_softmax);
-}
-
-static int create_batches(struct trainer *t)
-{
-    const struct config *const c = &t->s.config;
-    const struct hparams *const hp = &t->s.model.hp;
-    const int64_t load = hp->n_layers * hp->n_experts;
-    for (int64_t i = 0; i <= c->grpo.staleness; i++) {
-        struct step_batch *const b = &t->batches[i];
-        TRY(groups_init(&b->g, c->grpo.prompts, c->rollout.group_size,
-                        c->data.max_prompt, c->rollout.max_new,
-                        hp->n_layers * hp->top_k));
-        b->expert_load = mem_alloc((size_t)load * sizeof(int64_t));
-        b->step = -1;
-    }
-    t->now = &t->batches[0];
-    t->ahead = &t->batches[1];
-    const size_t n = (size_t)c->grpo.prompts;
-    t->problem = mem_alloc(n * sizeof(*t->problem));
-    t->slots = mem_alloc(n * sizeof(*t->slots));
-    t->owner = mem_alloc(n * sizeof(*t->owner));
-    t->writer = mem_alloc(n * sizeof(*t->writer));
-    t->load_scratch = mem_alloc((size_t)((load + 2) * t->world.size) * sizeof(int64_t));
-    world_scratch_init(&t->exchange, &t->world);
-    return STATUS_OK;
-}
-
-static int create_parts(struct trainer *t)
-{
-    const struct config *const c = &t->s.config;
-    const struct model *const m = &t->s.model;
-    const struct collector_setup cs = {
-        .m = m,
-        .t = t->s.tokenizer,
-        .world = &t->world,
-        .config = c,
-        .limits = {.n_slots = c->rollout.slots,
-                   .max_prompt = c->data.max_prompt,
-                   .max_new = longest_completion(c),
-                   .n_prefill = c->rollout.prefill_tokens}};
-    TRY(collector_create(&t->collector, &cs));
-    TRY(create_batches(t));
-    TRY(create_behaviour(t));
-    if (t->eval != NULL) {
-        const struct eval_setup es = {.collector = t->collector,
-                                      .world = &t->world,
-                                      .data = t->eval,
-                                      .config = c,
-                                      .tokenizer = t->s.tokenizer};
-        TRY(evaluator_init(&t->evaluator, &es));
-        t->has_evaluator = true;
-    }
-    if (world_learns(&t->world)) {
-        const struct learner_setup ls = {.m = m,
-                                         .ref = t->has_ref ? &t->ref.model : NULL,
-                                         .comm = t->world.learners,
-                                         .config = c,
-                                         .data = t->s.weights.data};
-        TRY(learner_create(&t->learner, &ls));
-    }
-    return STATUS_OK;
-}
-
-/* The learner rank that owns the leaf of each prompt of a step. */
-static void assign_owners(struct trainer *t)
-{
-    const struct config_grpo *const g = &t->s.config.grpo;
-    const int64_t n = g->mini_batch == 0 ? g->prompts : g->mini_batch;
-    for (int64_t p = 0; p < g->prompts; p++)
-        t->owner[p] = comm_leaf_owner(learner_leaf_of(p % n, n, g->leaves), g->leaves,
-                                      t->world.n_learners);
-    t->n_updates_per_step = g->epochs * (g->prompts / n);
-}
-
-static void print_plan(const struct trainer *t)
-{
-    struct learner_plan plan;
-    const struct model *const m = &t->s.model;
-    const struct config *const c = &t->s.config;
-    const int64_t n_params = hparams_n_params(&m->hp);
-    log_info("%s: %lld parameters, %lld active per token; %s; ranks: %d learn, %d "
-             "generate%s",
-             c->model.path, (long long)n_params, (long long)hparams_n_active(&m->hp),
-             t->s.backend.name, t->world.n_learners, t->world.n_rollouts,
-             t->world.is_colocated ? " (the same)" : "");
-    log_info("data: %lld problems, prompts of at most %lld tokens; %lld left out",
-             (long long)dataset_n(t->train),
-             (long long)dataset_longest_prompt(t->train),
-             (long long)dataset_n_filtered(t->train));
-    if (t->learner == NULL || learner_plan(&plan, m, c) != STATUS_OK)
-        return;
-    log_info(
-        "memory plan of a learner: weights %.1f MB, optimiser %.1f, gradients %.1f, "
-        "activations up to %.1f (%s, %lld rows)",
-        1e-6 * (double)m->table.n_elems * (double)dtype_bytes(m->dtype),
-        1e-6 * (double)plan.optim, 1e-6 * (double)plan.grads, 1e-6 * (double)plan.acts,
-        plan.mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
-        (long long)plan.n_rows);
 }
 
 static double lr_of(const struct trainer *t, int64_t update)
@@ -286,9 +128,11 @@ static int sample_now(struct trainer *t, struct step_stats *st)
 {
     if (t->now->step == t->step)
         return STATUS_OK;
+    t->now->is_on_policy = t->given == NULL;
+    if (t->given != NULL)
+        return draw_given(t, t->now, t->step);
     TRY(comm_agree(t->world.all, generate(t, t->now, t->step, st)));
     TRY(draw_finish(t, t->now));
-    t->now->is_on_policy = true;
     st->exchange_s += t->now->collect.exchange_s;
     return STATUS_OK;
 }
@@ -364,6 +208,8 @@ static int run_step(struct trainer *t)
     const bool is_due = c->eval.every > 0 && t->step % c->eval.every == 0;
     if (t->has_evaluator && (is_last || is_due))
         TRY(evaluate(t, &st));
+    if (c->log.has_trajectories)
+        TRY(draw_gather(t, t->now));
     TRY(comm_agree(t->world.all, t->world.rank == 0 ? record_step(t, &st) : STATUS_OK));
     if (c->grpo.staleness > 0) { /* what was ahead is learned from next */
         struct step_batch *const done = t->now;
@@ -419,39 +265,10 @@ static int peak_rss(struct trainer *t, int64_t *out)
     return STATUS_OK;
 }
 
-static int start(struct trainer *t)
-{
-    const struct config *const c = &t->s.config;
-    char *dir = NULL;
-    int64_t step = -1;
-    const int64_t n_pos = c->data.max_prompt + longest_completion(c);
-    struct comm *const all = t->world.all;
-    TRY(comm_agree(all, t->world.rank == 0 ? io_mkdirs(c->run.dir) : STATUS_OK));
-    TRY(trainer_find_checkpoint(t, &dir, &step));
-    int status = session_load(&t->s, dir == NULL ? c->model.path : dir, n_pos,
-                              c->model.softmax, true);
-    if (status == STATUS_OK)
-        status = load_data(t);
-    if (status == STATUS_OK)
-        status = load_reference(t);
-    if (status == STATUS_OK)
-        status = create_parts(t);
-    if (status == STATUS_OK && dir != NULL)
-        status = trainer_restore(t, dir);
-    mem_free(dir);
-    TRY(comm_agree(all, status));
-    assign_owners(t);
-    if (t->now->step == t->step)
-        TRY(draw_count_load(t, t->now));
-    if (t->world.rank == 0)
-        print_plan(t);
-    return comm_agree(all, t->world.rank == 0 ? record_open(t) : STATUS_OK);
-}
-
 static int run(struct trainer *t)
 {
     const struct config *const c = &t->s.config;
-    TRY(start(t));
+    TRY(trainer_start(t));
     if (t->step == 0 && t->has_evaluator && c->eval.is_at_start) {
         struct step_stats st = {0};
         TRY(evaluate(t, &st));
@@ -473,38 +290,6 @@ static int run(struct trainer *t)
     return status;
 }
 
-static void release(struct trainer *t)
-{
-    learner_free(t->learner);
-    if (t->has_evaluator)
-        evaluator_release(&t->evaluator);
-    collector_free(t->collector);
-    for (int i = 0; i < 2; i++) {
-        groups_release(&t->batches[i].g);
-        mem_free(t->batches[i].expert_load);
-    }
-    dataset_free(t->train);
-    dataset_free(t->eval);
-    if (t->has_ref)
-        reference_release(&t->ref);
-    if (t->behaviour_data != NULL) {
-        model_release(&t->behaviour);
-        t->s.backend.release(&t->s.backend, t->behaviour_data, t->behaviour_bytes);
-    }
-    mem_free(t->problem);
-    mem_free(t->slots);
-    mem_free(t->owner);
-    mem_free(t->writer);
-    mem_free(t->load_scratch);
-    world_scratch_release(&t->exchange, &t->world);
-    buf_release(&t->text);
-    metrics_abandon(&t->metrics);
-    metrics_abandon(&t->samples);
-    events_abandon(&t->events);
-    world_release(&t->world);
-    session_close(&t->s);
-}
-
 static void catch_signals(void)
 {
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -513,15 +298,44 @@ static void catch_signals(void)
     sigaction(SIGUSR1, &sa, NULL);
 }
 
+/* --trajectories FILE is data.trajectories=FILE, after all else. */
+static int parse(struct config *c, int argc, char *const *argv)
+{
+    enum { MAX_WORDS = 2 * ARGS_MAX_WORDS + 1 };
+    struct args_flag flags[] = {{"--trajectories", true, NULL}};
+    struct args a;
+    struct buf given = {0};
+    char *words[MAX_WORDS];
+    int n = 0;
+    TRY(args_parse(&a, flags, (int)ARRAY_LEN(flags), argc, argv));
+    if (a.n_words > 1)
+        return ERR(ERR_USAGE,
+                   "unexpected argument \"%s\": one INI file comes first, then "
+                   "section.key=value",
+                   a.words[1]);
+    for (int i = 0; i < argc && a.n_words == 1; i++)
+        if (argv[i] == a.words[0])
+            words[n++] = argv[i];
+    for (int i = 0; i < a.n_overrides; i++)
+        words[n++] = a.overrides[i];
+    if (flags[0].value != NULL) {
+        buf_printf(&given, "data.trajectories=%s", flags[0].value);
+        words[n++] = given.data;
+    }
+    const int status = config_parse(c, n, words);
+    buf_release(&given);
+    return status;
+}
+
 int command_train(const struct program *p, int argc, char *const *argv)
 {
     struct trainer t = {.start_s = session_seconds()};
     struct config c;
-    TRY(config_parse(&c, argc, argv));
+    TRY(parse(&c, argc, argv));
     catch_signals();
     int status = session_open(&t.s, p, &c);
     if (status == STATUS_OK)
-        status = check_config(&t.s.config);
+        status = trainer_check(&t.s.config);
     if (status == STATUS_OK)
         status = world_init(&t.world, p->world, &t.s.config);
     if (status == STATUS_OK)
@@ -529,6 +343,6 @@ int command_train(const struct program *p, int argc, char *const *argv)
     if (status == STATUS_OK)
         status = run(&t);
     watchdog_stop();
-    release(&t);
+    trainer_release(&t);
     return status;
 }

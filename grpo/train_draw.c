@@ -85,6 +85,25 @@ int draw_finish(struct trainer *t, struct step_batch *b)
     return draw_count_load(t, b);
 }
 
+int draw_given(struct trainer *t, struct step_batch *b, int64_t step)
+{
+    const int64_t n = trajectories_n(t->given);
+    const double start = session_seconds();
+    int status = STATUS_OK;
+    b->step = step;
+    b->draw = (struct draw){
+        .cursor = t->cursor + b->g.n_groups, .n_prompts = b->g.n_groups, .n_rounds = 1};
+    b->collect = (struct collect_stats){0};
+    b->g.is_unrouted = !trajectories_has_routes(t->given);
+    groups_clear(&b->g);
+    for (int64_t p = 0; status == STATUS_OK && p < b->g.n_groups; p++)
+        status = trajectories_read(t->given, (t->cursor + p) % n, &b->g, p);
+    b->collect.reward_s = session_seconds() - start;
+    TRY(comm_agree(t->world.all, status));
+    t->cursor = b->draw.cursor;
+    return draw_count_load(t, b);
+}
+
 static void add_routes(int64_t *load, const struct groups *g, int64_t p,
                        const struct hparams *hp)
 {

@@ -33,6 +33,8 @@ int record_open(struct trainer *t)
     TRY(status);
     TRY(open_one(&t->metrics, c->run.dir, "metrics.jsonl", last));
     TRY(open_one(&t->samples, c->run.dir, "samples.jsonl", last));
+    if (c->log.has_trajectories)
+        TRY(open_one(&t->trajectories, c->run.dir, "trajectories.jsonl", last));
     if (c->log.has_tensorboard)
         TRY(events_create(&t->events, c->run.dir, t->step > 0 ? t->step + 1 : 0));
     progress_start(&t->progress, NULL, "train", t->step, c->grpo.steps);
@@ -169,16 +171,41 @@ static void put_eval(struct trainer *t, const struct eval_result *r)
     }
 }
 
+/* The question and the gold of group p, "" where a given file has none */
+static int texts_of(struct trainer *t, int64_t p, const char **question,
+                    const char **gold)
+{
+    const int64_t i = t->now->g.problem[p];
+    if (t->given != NULL)
+        return trajectories_texts(t->given, i, question, gold);
+    *question = dataset_question(t->train, i);
+    *gold = reward_gold_text(dataset_gold(t->train, i));
+    return STATUS_OK;
+}
+
+static int put_trajectories(struct trainer *t)
+{
+    struct trajectory_line l = {.g = &t->now->g,
+                                .tokenizer = t->s.tokenizer,
+                                .has_routes = t->s.config.grpo.routing_replay ==
+                                                  REPLAY_R3 &&
+                                              !t->now->g.is_unrouted};
+    for (l.p = 0; l.p < t->now->g.n_groups; l.p++) {
+        TRY(texts_of(t, l.p, &l.question, &l.gold));
+        TRY(trajectories_write(&t->trajectories, t->step, &l, &t->text));
+    }
+    return STATUS_OK;
+}
+
 static int put_samples(struct trainer *t)
 {
     struct metrics *const m = &t->samples;
     const int64_t n = t->s.config.log.samples;
-    for (int64_t p = 0; p < n && p < t->now->g.n_groups; p++)
+    for (int64_t p = 0; p < n && p < t->now->g.n_groups; p++) {
+        const char *q = NULL, *gold = NULL;
+        TRY(texts_of(t, p, &q, &gold));
         for (int64_t s = 0; s < t->now->g.n_samples && s < 4; s++) {
             const struct sample_info *const info = groups_info(&t->now->g, p, s);
-            const char *const q = dataset_question(t->train, t->now->g.problem[p]);
-            const char *const gold = reward_gold_text(
-                dataset_gold(t->train, t->now->g.problem[p]));
             const char *const reason = reward_reason_name(
                 (enum reward_reason)info->reason);
             const char *const why = finish_name((enum finish)info->finish);
@@ -195,6 +222,7 @@ static int put_samples(struct trainer *t)
             metrics_put_int(m, "n_tokens", info->n_tokens);
             TRY(metrics_end(m));
         }
+    }
     return STATUS_OK;
 }
 
@@ -241,6 +269,8 @@ int record_step(struct trainer *t, const struct step_stats *st)
     if (st->n_updates > 0) {
         progress_update(&t->progress, t->step, tail);
         TRY(put_samples(t));
+        if (t->s.config.log.has_trajectories)
+            TRY(put_trajectories(t));
     }
     if (st->has_eval) {
         const struct eval_result *const r = &st->eval;
@@ -260,6 +290,7 @@ int record_close(struct trainer *t)
     progress_end(&t->progress);
     TRY(metrics_close(&t->metrics));
     TRY(metrics_close(&t->samples));
+    TRY(metrics_close(&t->trajectories));
     return t->s.config.log.has_tensorboard ? events_close(&t->events) : STATUS_OK;
 }
 

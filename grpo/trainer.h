@@ -18,6 +18,7 @@
 #include "grpo/progress.h"
 #include "grpo/reference.h"
 #include "grpo/session.h"
+#include "grpo/trajectories.h"
 #include "grpo/world.h"
 
 /* How a step's groups were found; the same on every rank. Sums are over all samples
@@ -67,7 +68,8 @@ struct trainer {
     void *behaviour_data;
     size_t behaviour_bytes;
     int64_t behaviour_step;
-    struct dataset *train, *eval;
+    struct dataset *train, *eval; /* train NULL with given trajectories */
+    struct trajectories *given;   /* NULL: generate */
     struct collector *collector;
     struct evaluator evaluator;
     bool has_evaluator;
@@ -86,18 +88,28 @@ struct trainer {
     struct eval_result eval_last;
     bool has_eval_last;
     /* rank 0 */
-    struct metrics metrics, samples;
+    struct metrics metrics, samples, trajectories;
     struct events events;
     struct progress progress;
     struct buf text;
     double start_s;
 };
 
+/* --- grpo/train_setup.c. What does not go together is ERR_CONFIG. */
+int trainer_check(const struct config *c) WARN_UNUSED;
+/* Collective, after session and world are open: everything else, from the newest
+ * checkpoint if there is one. */
+int trainer_start(struct trainer *t) WARN_UNUSED;
+void trainer_release(struct trainer *t);
+
 /* --- grpo/train_draw.c. The samples of `step` into b, with the weights as they are:
  * _generate is collective over the ranks that generate and does nothing on others;
  * _finish is collective over all. */
 int draw_generate(struct trainer *t, struct step_batch *b, int64_t step) WARN_UNUSED;
 int draw_finish(struct trainer *t, struct step_batch *b) WARN_UNUSED;
+/* The samples of `step` from given trajectories, whole on every rank: file order, from
+ * the first line again after the last. Collective. */
+int draw_given(struct trainer *t, struct step_batch *b, int64_t step) WARN_UNUSED;
 /* Collective: expert choices of the batch's samples, from who holds them. */
 int draw_count_load(struct trainer *t, struct step_batch *b) WARN_UNUSED;
 /* Collective: rank 0 gets every group of the batch. */

@@ -158,7 +158,7 @@ fi
 # --- routing replay changes nothing on policy, and something after an update that moved routes
 train replay_r2 env -- grpo.routing_replay=r2 && same replay_r2
 train replay_r3 env -- grpo.routing_replay=r3 && same replay_r3
-train old_recomputed env -- grpo.old_logp=recomputed && same old_recomputed
+train old_recomputed env -- grpo.old_logp=learner && same old_recomputed
 on_policy=$want
 
 # differs NAME OTHER
@@ -218,6 +218,30 @@ over reference grpo.ref_every=1 grpo.ref_mix=0.25 grpo.kl_coef=0.5
 over router grpo.aux_coef=0.05 grpo.z_coef=0.01 grpo.zero_variance=drop
 over frozen grpo.router=freeze
 
+# --- trajectories: a run's own, learned from again, make the same weights
+want=$on_policy
+train written env -- log.trajectories=true && same written
+given=(--trajectories "$dir/written/trajectories.jsonl")
+train given env -- "${given[@]}" && same given
+train given_r2 env -- "${given[@]}" grpo.routing_replay=r2 run.threads=1 && same given_r2
+killed given_killed_1 1 "${given[@]}"
+if [ -n "$has_mpi" ]; then
+    train given_3 "${run[@]}" -n 3 -- run.threads=1 "${given[@]}" && same given_3
+    train written_1_2 "${run[@]}" -n 3 -- run.threads=1 run.learner_ranks=2 log.trajectories=true &&
+        same written_1_2
+    cmp -s "$dir/written/trajectories.jsonl" "$dir/written_1_2/trajectories.jsonl" ||
+        bad "trajectories.jsonl differs between rank splits"
+fi
+train routes env -- "${off[@]}" grpo.routing_replay=r3 log.trajectories=true
+want=$(hash_of routes)
+train given_routes env -- "${off[@]}" grpo.routing_replay=r3 \
+    --trajectories "$dir/routes/trajectories.jsonl" && same given_routes
+# stripped to texts and golds: tokenised and scored here, log-probs unknown; eos ends what ended so
+sed -E 's/"(prompt_tokens|tokens|logp)":\[[^]]*\],?//g; s/"reward":[^,]*,//g' \
+    "$dir/written/trajectories.jsonl" >"$dir/texts.jsonl"
+train texts env -- rollout.max_new=40 --trajectories "$dir/texts.jsonl" || { bad texts && cat "$dir/log"; }
+grep -q '"share_correct":0\.[0-9]' "$dir/texts/metrics.jsonl" || bad "texts: nothing is right"
+
 # --- wrong input: refuse NAME STATUS PATTERN WORDS...
 refuse() {
     local name=$1 want_status=$2 pattern=$3
@@ -242,6 +266,14 @@ refuse "no such model" 3 'no/model' train configs/smoke.ini model.path=no/model 
     run.dir="$dir/wrong" "$data"
 printf '{"question":"1+1?","answer":"#### 2"}\n{"question":"x","answer":\n' >"$dir/cut.jsonl"
 refuse "malformed line" 3 'cut.jsonl:2' "${smoke[@]}" data.train="$dir/cut.jsonl"
+head -n 3 "$dir/written/trajectories.jsonl" >"$dir/few.jsonl"
+refuse "too few trajectories" 3 'few.jsonl: 3 groups' "${smoke[@]}" data.trajectories="$dir/few.jsonl"
+sed '2s/"logp":\[/"logp":[-1,/' "$dir/written/trajectories.jsonl" >"$dir/lengths.jsonl"
+refuse "a log-prob too many" 3 'lengths.jsonl:2: completion 0' "${smoke[@]}" \
+    --trajectories "$dir/lengths.jsonl"
+refuse "no file after --trajectories" 2 'trajectories needs a value' "${smoke[@]}" --trajectories
+refuse "refill of a file" 2 'zero_variance' "${smoke[@]}" grpo.zero_variance=refill \
+    --trajectories "$dir/written/trajectories.jsonl"
 printf '{"question":"1+1?","answer":"no number"}\n' >"$dir/gold.jsonl"
 refuse "gold that is no number" 3 'gold.jsonl:1' "${smoke[@]}" data.train="$dir/gold.jsonl"
 refuse "prompt too long" 3 'data.max_prompt' "${smoke[@]}" "$data" data.max_prompt=3 \

@@ -291,7 +291,7 @@ static void test_allocates_nothing(void **state)
 {
     (void)state;
     static const char *const words[CASE_WORDS] = {
-        "grpo.aux_coef=0.5", "grpo.routing_replay=r2", "grpo.old_logp=recomputed"};
+        "grpo.aux_coef=0.5", "grpo.routing_replay=r2", "grpo.old_logp=learner"};
     struct learner_case x;
     struct learner_report r;
     case_start(&x, self, 1, DTYPE_BF16, 41, words);

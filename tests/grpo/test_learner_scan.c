@@ -20,7 +20,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static const char *const recomputed[CASE_WORDS] = {"grpo.old_logp=recomputed"};
+static const char *const recomputed[CASE_WORDS] = {"grpo.old_logp=learner"};
 
 static void test_on_policy(void **state)
 {
