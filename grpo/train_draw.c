@@ -27,6 +27,14 @@ static int64_t look(struct trainer *t, struct step_batch *b, int64_t n)
     return n_flat;
 }
 
+static void on_tick(void *user, int64_t n_finished, int64_t n_tokens)
+{
+    (void)user;
+    (void)n_finished;
+    (void)n_tokens;
+    watchdog_beat("rollout");
+}
+
 /* One round of n prompts into groups t->slots */
 static int run_round(struct trainer *t, struct step_batch *b, int64_t n)
 {
@@ -46,8 +54,8 @@ static int run_round(struct trainer *t, struct step_batch *b, int64_t n)
                     .seed = (uint64_t)c->run.seed,
                     .step = (int32_t)b->step,
                     .first_prompt = b->draw.n_rounds * c->grpo.prompts,
-                    .max_new = r->max_new}};
-    watchdog_beat("rollout");
+                    .max_new = r->max_new},
+        .tick = on_tick};
     const int status = collector_generate(t->collector, &b->g, &a, &b->collect);
     TRY(comm_agree(t->world.rollouts, status));
     b->draw.cursor += n;

@@ -264,7 +264,7 @@ static int read_completion(struct reading *r, int64_t s, const json_t *c,
     struct sample_info *const info = groups_info(r->g, r->p, s);
     int32_t *const tokens = groups_tokens(r->g, r->p, s);
     const json_t *const given = json_object_get(c, "tokens");
-    char where[WHERE_BYTES + 32];
+    char where[WHERE_BYTES + 64];
     int64_t n = 0;
     int finish = -1;
     snprintf(where, sizeof(where), "%s: completion %lld", t->where, (long long)s);
