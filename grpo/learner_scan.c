@@ -98,6 +98,8 @@ static int scan_micro(struct learner *l, const struct micro *mi, void *user)
 {
     (void)user;
     struct backend *const b = l->s.m->b;
+    if (l->scan.routes == NULL)
+        router_replay(l, mi); /* R3: old and new log-probs by the same experts */
     learner_forward(l, l->s.m, mi->n, l->logp, NULL);
     if (l->scan.logp_old != NULL)
         keep_logp(l, mi);
