@@ -60,6 +60,9 @@ static const struct option items[] = {
            "transformers"),
 
     TEXT("data.train", data, train, "", "problems for training, JSONL"),
+    TEXT("data.trajectories", data, trajectories, "",
+         "learn from the completions in this JSONL instead of generating; as "
+         "--trajectories FILE"),
     TEXT("data.eval", data, eval, "", "held-out problems, JSONL"),
     INT("data.limit", data, limit, "0", 0.0, 1e12,
         "first so many of data.train; 0: all"),
@@ -135,8 +138,22 @@ static const struct option items[] = {
     CHOICE("grpo.advantage", grpo, advantage, "group", "group|mean_only",
            "(r - mean) / (std + eps) per group, std unbiased; or r - mean (Dr. GRPO)"),
     REAL("grpo.adv_eps", grpo, adv_eps, "1e-6", 0.0, 1.0, "added to the std"),
-    CHOICE("grpo.zero_variance", grpo, zero_variance, "keep", "keep|drop",
-           "groups of equal rewards stay in the token counts, or leave the batch"),
+    CHOICE("grpo.zero_variance", grpo, zero_variance, "keep", "keep|drop|refill",
+           "groups of equal rewards stay in the token counts; leave the batch; or give "
+           "way to further prompts, as many as are missing, until all groups differ "
+           "(DAPO dynamic sampling)"),
+    INT("grpo.refill_rounds", grpo, refill_rounds, "8", 1.0, 1000.0,
+        "with refill: generation rounds of a step; flat groups left then are dropped"),
+    INT("grpo.staleness", grpo, staleness, "0", 0.0, 1.0,
+        "1: step t+1 is generated with the weights from before update t, at the same "
+        "time as it where ranks are split; ratios are exact against those weights"),
+    BOOL("grpo.check_stale", grpo, is_stale_checked, "false",
+         "with staleness: learners keep the weights that sampled and check that they "
+         "reproduce every log-prob and route (one more forward, for debugging)"),
+    CHOICE("grpo.old_logp", grpo, old_logp, "auto", "auto|rollout|learner",
+           "the ratio is against the log-probs recorded at sampling, or against those "
+           "the learner recomputes before the step's first update; auto: learner for "
+           "data.trajectories, else rollout"),
     CHOICE("grpo.objective", grpo, objective, "ppo_clip", "ppo_clip",
            "loss of a token from its ratio and advantage"),
     REAL("grpo.clip_low", grpo, clip_low, "0.2", 0.0, 1.0,
@@ -149,6 +166,19 @@ static const struct option items[] = {
          "of the k3 KL against the frozen start (0: no reference is kept)"),
     REAL("grpo.entropy_coef", grpo, entropy_coef, "0", -100.0, 100.0,
          "entropy bonus per token"),
+    INT("grpo.ref_every", grpo, ref_every, "0", 0.0, 1e9,
+        "steps after which the reference moves to the policy; 0: frozen; 1: EMA"),
+    REAL("grpo.ref_mix", grpo, ref_mix, "0.6", 0.0, 1.0,
+         "share a of the policy then: ref = a policy + (1 - a) ref (TR-DPO)"),
+    CHOICE("grpo.routing_replay", grpo, routing_replay, "off", "off|r2|r3",
+           "experts of the learner's passes: the routers' choice; r2: that of its pass "
+           "before the first update; r3: those recorded at sampling"),
+    CHOICE("grpo.router", grpo, router, "train", "train|freeze",
+           "freeze: routers keep weight, master and moments, and leave the norms"),
+    REAL("grpo.aux_coef", grpo, aux_coef, "0", 0.0, 10.0,
+         "load-balancing loss over a mini-batch (one more forward)"),
+    REAL("grpo.z_coef", grpo, z_coef, "0", 0.0, 10.0,
+         "mean squared logsumexp of the routers over a mini-batch (one more forward)"),
     INT("grpo.leaves", grpo, leaves, "8", 1.0, 1024.0,
         "leaves of the gradient tree; part of the result, unlike ranks"),
     BOOL(
@@ -230,6 +260,10 @@ static const struct option items[] = {
     INT("log.samples", log, samples, "2", 0.0, 1e6,
         "prompts per step in samples.jsonl, and problems per evaluation, always the "
         "same"),
+    BOOL(
+        "log.trajectories", log, has_trajectories, "false",
+        "every step's completions with log-probs and rewards in trajectories.jsonl, as "
+        "--trajectories reads them"),
     BOOL("log.tensorboard", log, has_tensorboard, "true", "write an event file"),
 };
 

@@ -23,6 +23,14 @@ enum config_recompute { RECOMPUTE_AUTO, RECOMPUTE_NONE, RECOMPUTE_LAYER };
 enum config_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
 enum config_resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
 enum config_bos { BOS_AUTO, BOS_TRUE, BOS_FALSE };
+enum config_zero_variance {
+    ZERO_VARIANCE_KEEP,
+    ZERO_VARIANCE_DROP,
+    ZERO_VARIANCE_REFILL
+};
+enum config_replay { REPLAY_OFF, REPLAY_R2, REPLAY_R3 };
+enum config_router { ROUTER_TRAIN, ROUTER_FREEZE };
+enum config_old_logp { OLD_LOGP_AUTO, OLD_LOGP_ROLLOUT, OLD_LOGP_LEARNER };
 enum config_loss_on { LOSS_ALL, LOSS_COMPLETION };
 
 struct config_run {
@@ -37,7 +45,7 @@ struct config_model {
     int dtype, softmax;
 };
 struct config_data {
-    char *train, *eval;
+    char *train, *eval, *trajectories;
     int64_t limit, eval_limit, max_prompt;
     bool is_shuffled, is_lenient;
     int overlong;
@@ -61,7 +69,10 @@ struct config_grpo {
     int64_t steps, prompts, mini_batch, epochs, leaves;
     int advantage, objective, aggregation, zero_variance;
     double adv_eps, clip_low, clip_high, kl_coef, entropy_coef;
-    bool is_first_noop;
+    int64_t staleness, refill_rounds, ref_every;
+    int old_logp, routing_replay, router;
+    double ref_mix, aux_coef, z_coef;
+    bool is_first_noop, is_stale_checked;
 };
 struct config_optim {
     double lr, min_lr, beta1, beta2, eps, weight_decay, clip_l2, clip_l1;
@@ -93,7 +104,7 @@ struct config_shape {
 };
 struct config_log {
     int64_t samples;
-    bool has_tensorboard;
+    bool has_tensorboard, has_trajectories;
 };
 
 struct config {

@@ -57,7 +57,18 @@ struct learner_report {
     int64_t n_tokens, n_prompt_tokens; /* response and prompt tokens learned from */
     int64_t n_flat_groups;
     int64_t n_route_diffs; /* (token, layer, slot) whose expert differs from sampling */
+    double behaviour_diff_max; /* max |logp - logp recorded at sampling|, where known */
+    double aux_loss,
+        z_loss; /* of the routers, before their coefficients; 0: not asked */
 };
+/* Collective. Once per step, before its first update: what that needs of the weights as
+ * they are (old log-probs that were not recorded or shall be recomputed, grpo.old_logp;
+ * the routes that R2 replays). Does nothing where nothing is needed. */
+int learner_begin(struct learner *l, const struct groups *g) WARN_UNUSED;
+/* Collective. Whether model m, of the policy's shape, gives the log-probs and routes
+ * that g records, bit for bit; else ERR_NUMERIC. */
+int learner_verify(struct learner *l, const struct groups *g,
+                   const struct model *m) WARN_UNUSED;
 /* Collective over the learner ranks. On-policy mismatch is ERR_NUMERIC. */
 int learner_update(struct learner *l, const struct minibatch *mb,
                    struct learner_report *out) WARN_UNUSED;

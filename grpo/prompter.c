@@ -301,6 +301,8 @@ void prompter_render_lead(const struct prompter *p, const struct buf *prompt,
 
 bool prompter_has_special(const struct prompter *p) { return p->has_special; }
 
+bool prompter_has_shots(const struct prompter *p) { return p->shots != NULL; }
+
 const char *prompter_stop(const struct config *c)
 {
     if (c->rollout.stop[0] != '\0')

@@ -35,6 +35,7 @@ void prompter_render_lead(const struct prompter *p, const struct buf *prompt,
                           struct buf *out);
 /* Whether the tokenizer's post-processor adds to the text (prompt.bos). */
 bool prompter_has_special(const struct prompter *p);
+bool prompter_has_shots(const struct prompter *p);
 
 /* The stop strings in force: rollout.stop, else the preset's; "" if none. */
 const char *prompter_stop(const struct config *c);
