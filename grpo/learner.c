@@ -32,7 +32,8 @@ struct learner {
     /* rows of the head in one micro-batch, host, (max_tokens) each */
     int32_t *rows, *target, *route_host;
     float *logp, *logp_old, *logp_ref, *entropy, *dlogp, *dent;
-    double *advantages;                     /* (prompts of a mini-batch, G) */
+    double *advantages;                     /* (prompts of a step, G) */
+    bool *is_flat;                          /* (prompts of a step) */
     bool *is_kept;                          /* (prompts of a mini-batch) */
     struct leaf_sums *leaf_sums, *all_sums; /* (leaves); (ranks, leaves) */
     void *dev_block, *host_block;
@@ -117,7 +118,8 @@ static void lay_out_host(struct learner *l, struct carver *c)
     l->entropy = carve_f32(c, n, 1);
     l->dlogp = carve_f32(c, n, 1);
     l->dent = carve_f32(c, n, 1);
-    l->advantages = carve(c, l->mini_batch * g, sizeof(double));
+    l->advantages = carve(c, l->c->grpo.prompts * g, sizeof(double));
+    l->is_flat = carve(c, l->c->grpo.prompts, sizeof(bool));
     l->is_kept = carve(c, l->mini_batch, sizeof(bool));
     l->leaf_sums = carve(c, l->c->grpo.leaves, sizeof(*l->leaf_sums));
     l->all_sums = carve(c, comm_size(l->s.comm) * l->c->grpo.leaves,
@@ -200,24 +202,35 @@ void learner_free(struct learner *l)
 
 struct optim *learner_optim(struct learner *l) { return &l->optim; }
 
-/* Advantages, kept groups, and the counts that normalise the loss; the same on every
- * rank. */
+int learner_start_step(struct learner *l, const struct groups *g, int64_t n)
+{
+    double reward[4096]; /* the option table's limit of group_size */
+    if (n > l->c->grpo.prompts)
+        return ERR(ERR_INTERNAL, "a step of %lld prompts, set up for %lld",
+                   (long long)n, (long long)l->c->grpo.prompts);
+    for (int64_t p = 0; p < n; p++) {
+        const struct sample_info *const info = groups_info(g, p, 0);
+        for (int64_t s = 0; s < g->n_samples; s++)
+            reward[s] = (double)info[s].reward;
+        l->advantage(l->advantages + p * g->n_samples, reward, g->n_samples,
+                     l->c->grpo.adv_eps);
+        l->is_flat[p] = advantage_is_flat(reward, g->n_samples);
+    }
+    return STATUS_OK;
+}
+
+/* Kept groups, and the counts that normalise the loss; the same on every rank. */
 static void prepare(struct learner *l, const struct minibatch *mb,
                     struct learner_report *r)
 {
-    const int64_t g = mb->g->n_samples;
-    double reward[4096]; /* the option table's limit of group_size */
     l->mb = mb;
     l->n_seqs = l->n_all = 0;
     for (int64_t i = 0; i < mb->n; i++) {
         const struct sample_info *const info = groups_info(mb->g, mb->first + i, 0);
-        for (int64_t s = 0; s < g; s++)
-            reward[s] = (double)info[s].reward;
-        l->advantage(l->advantages + i * g, reward, g, l->c->grpo.adv_eps);
-        const bool is_flat = advantage_is_flat(reward, g);
+        const bool is_flat = l->is_flat[mb->first + i];
         l->is_kept[i] = !is_flat || l->c->grpo.zero_variance == 0;
         r->n_flat_groups += is_flat;
-        for (int64_t s = 0; l->is_kept[i] && s < g; s++) {
+        for (int64_t s = 0; l->is_kept[i] && s < mb->g->n_samples; s++) {
             l->n_seqs++;
             l->n_all += info[s].n_tokens;
         }
@@ -289,7 +302,7 @@ static void apply_objective(struct learner *l, int64_t first, int64_t end,
                 .logp_old = l->logp_old + n,
                 .logp_ref = l->s.ref == NULL ? NULL : l->logp_ref + n,
                 .entropy = l->entropy + n,
-                .advantage = l->advantages[i * g->n_samples + s],
+                .advantage = l->advantages[(l->mb->first + i) * g->n_samples + s],
                 .weight = l->aggregate(len, l->n_seqs, l->n_all)};
             l->objective(l->dlogp + n, l->dent + n, &sums->sums, &in, &l->opt);
             n += len;

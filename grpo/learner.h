@@ -43,7 +43,15 @@ struct learner_plan {
 int learner_plan(struct learner_plan *out, const struct model *m,
                  const struct config *c) WARN_UNUSED;
 
-/* Prompts first .. first + n - 1 of the step, one optimiser update. */
+/* Once per step, before its first update, on every learner rank: advantages and masks
+ * of all n prompts. g holds the groups of this rank's leaves and the infos (rewards,
+ * lengths, how samples ended) of all of them; both stay unchanged until the step's last
+ * update. Collective, as the recipe may need forward passes (log-probs of the policy
+ * as it is now, of the reference) whose results every rank must know. */
+int learner_start_step(struct learner *l, const struct groups *g,
+                       int64_t n) WARN_UNUSED;
+
+/* Prompts first .. first + n - 1 of the started step, one optimiser update. */
 struct minibatch {
     const struct groups *g; /* holds the groups of this rank's leaves; info of all */
     int64_t first, n;

@@ -208,6 +208,7 @@ static int learn(struct trainer *t, struct step_stats *st)
 {
     const struct config_grpo *const g = &t->s.config.grpo;
     const int64_t n = g->mini_batch == 0 ? g->prompts : g->mini_batch;
+    TRY(learner_start_step(t->learner, &t->g, g->prompts));
     for (int64_t epoch = 0; epoch < g->epochs; epoch++)
         for (int64_t first = 0; first < g->prompts; first += n) {
             struct learner_report r;

@@ -132,6 +132,7 @@ static int update(struct setting *x, bool is_on_policy, struct learner_report *r
 {
     const struct minibatch mb = {
         .g = &x->g, .n = P, .lr = x->c.optim.lr, .is_on_policy = is_on_policy};
+    assert_int_equal(learner_start_step(x->l, &x->g, P), 0);
     return learner_update(x->l, &mb, r);
 }
 
@@ -399,6 +400,7 @@ static void test_mini_batches(void **state)
     x.c.grpo.mini_batch = P / 2;
     start_learner(&x);
     int64_t n_tokens = 0;
+    assert_int_equal(learner_start_step(x.l, &x.g, P), 0);
     for (int64_t first = 0; first < P; first += P / 2) {
         const struct minibatch mb = {.g = &x.g,
                                      .first = first,
