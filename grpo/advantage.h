@@ -36,7 +36,7 @@ enum advantage_whiten { WHITEN_NONE, WHITEN_BATCH, WHITEN_TOKEN };
 /* A of a group with one scored sample: 0, or from mean 0 and std 1 as verl has it */
 enum advantage_single { SINGLE_ZERO, SINGLE_REWARD };
 
-enum { ADVANTAGE_MAX_REWARDS = 16 };
+enum { ADVANTAGE_MAX_REWARDS = 16, ADVANTAGE_WORK = 5 };
 
 struct advantage_kind;
 
@@ -48,7 +48,7 @@ struct advantage_options {
     double eps;       /* added to the std */
     double gamma;     /* discount of reinforce_pp */
     double count_eps; /* added to token counts; verl: 1e-8 */
-    bool has_std;     /* pass_at_k: divide by the std */
+    bool has_std;     /* pass_at_k, gdpo: divide by the std */
     /* the weighted reward is clipped to this range */
     double reward_low, reward_high;
     int64_t n_weights; /* of reward functions; 0: all ones */
@@ -66,12 +66,12 @@ struct advantage_batch {
     const double *penalty;
 };
 
-/* seq_out (n_seqs): A of each sequence, mask aside. token_out (off[n_seqs]): A times
- * the mask; differs within a sequence for reinforce_pp only, whose seq_out is that of
- * the first token. Either may be NULL. ERR_CONFIG where the kind cannot work. */
+/* seq_out (n_seqs): A of each sequence, mask aside; of reinforce_pp, whose tokens
+ * differ, that of the first token. token_out (off[n_seqs]): A times the mask, or NULL.
+ * work: ADVANTAGE_WORK n_seqs doubles. ERR_INPUT where a group cannot be compared. */
 int advantage_compute(double *seq_out, double *token_out,
                       const struct advantage_batch *b,
-                      const struct advantage_options *o) WARN_UNUSED;
+                      const struct advantage_options *o, double *work) WARN_UNUSED;
 
 /* All rewards equal: such a group teaches nothing (DAPO 2503.14476 drops it). Its
  * advantages are exactly 0 for the kinds that compare within a group. */
@@ -80,5 +80,7 @@ bool advantage_is_flat(const double *reward, int64_t n);
 /* In the order of grpo.advantage. NULL: no such kind. */
 const struct advantage_kind *advantage_kind_at(int64_t i);
 const char *advantage_kind_name(const struct advantage_kind *k);
+/* Whether tokens of one sequence differ, so that token_out is needed. */
+bool advantage_is_per_token(const struct advantage_options *o);
 
 #endif

@@ -76,7 +76,6 @@ struct mismatch_sums {
     double k1, k3;          /* sums over tokens of -d, e^d - 1 - d */
     double ratio, ratio_sq; /* sums over tokens of e^d, e^2d */
     double seq_ratio_sq;    /* sum over sequences of exp(2 sum d) */
-    double seq_k1;          /* sum over sequences of the mean of -d */
     double abs_max;         /* largest |d| */
 };
 void mismatch_add(struct mismatch_sums *s, const double *d, const uint8_t *mask,

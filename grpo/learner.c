@@ -10,11 +10,20 @@
 
 #include "core/carve.h"
 #include "core/mem.h"
+#include "grpo/learner_step.h"
+#include "grpo/weight_change.h"
 
 /* What a leaf adds to the report; summed over leaves in order on every rank. */
 struct leaf_sums {
     struct objective_sums sums;
     int64_t n_tokens, n_prompt_tokens, n_route_diffs;
+};
+
+/* What a run over the leaves is for */
+enum pass {
+    PASS_UPDATE, /* gradients */
+    PASS_STEP,   /* log-probs of the whole step, before its first update */
+    PASS_SURVEY, /* of the mini-batch, under the current policy */
 };
 
 struct learner {
@@ -24,24 +33,20 @@ struct learner {
     struct batch batch;
     struct optim optim;
     struct model_grads grads; /* tied part; data points at the leaf in work */
-    float *tree;              /* (1 + depth, n_elems): sum, then scratch */
-    objective_fn objective;
-    aggregation_fn aggregate;
-    advantage_fn advantage;
-    struct objective_options opt;
+    float *tree;              /* (1 + depth, at least 2, n_elems): sum, then scratch */
+    struct weight_change change;
+    struct learner_step step; /* the recipe and the running step */
     /* rows of the head in one micro-batch, host, (max_tokens) each */
     int32_t *rows, *target, *route_host;
     float *logp, *logp_old, *logp_ref, *entropy, *dlogp, *dent;
-    double *advantages;                     /* (prompts of a step, G) */
-    bool *is_flat;                          /* (prompts of a step) */
-    bool *is_kept;                          /* (prompts of a mini-batch) */
     struct leaf_sums *leaf_sums, *all_sums; /* (leaves); (ranks, leaves) */
     void *dev_block, *host_block;
     size_t dev_bytes, host_bytes;
     int64_t max_tokens, max_groups, mini_batch;
     /* of the running update */
     const struct minibatch *mb;
-    int64_t n_seqs, n_all;
+    enum pass pass;
+    bool takes_all; /* dropped groups too: before the step's corrections are known */
 };
 
 int64_t learner_leaf_of(int64_t i, int64_t n, int64_t n_leaves)
@@ -82,6 +87,14 @@ static int64_t page_limit(const struct batch_limits *bl)
     return n < bl->n_pages ? n : bl->n_pages;
 }
 
+/* The sum and the tree's scratch; one more than the sum in any case, for the weights
+ * as they were before an update. */
+static int64_t tree_arrays(const struct config *c)
+{
+    const int64_t depth = comm_tree_depth(c->grpo.leaves);
+    return 1 + (depth > 0 ? depth : 1);
+}
+
 int learner_plan(struct learner_plan *out, const struct model *m,
                  const struct config *c)
 {
@@ -90,8 +103,8 @@ int learner_plan(struct learner_plan *out, const struct model *m,
                              .n_rows = bl.n_rows,
                              .n_pages = page_limit(&bl),
                              .n_head_rows = c->learner.head_rows};
-    const size_t grads = (size_t)(1 + comm_tree_depth(c->grpo.leaves)) *
-                         (size_t)m->table.n_elems * sizeof(float);
+    const size_t grads = (size_t)tree_arrays(c) * (size_t)m->table.n_elems *
+                         sizeof(float);
     const size_t keep = acts_bytes(m, &al);
     const int64_t available = mem_available_bytes();
     const bool is_tight = available > 0 && keep > (size_t)available / 2;
@@ -108,7 +121,7 @@ int learner_plan(struct learner_plan *out, const struct model *m,
 
 static void lay_out_host(struct learner *l, struct carver *c)
 {
-    const int64_t n = l->max_tokens, g = l->c->rollout.group_size;
+    const int64_t n = l->max_tokens;
     l->rows = carve_i32(c, n);
     l->target = carve_i32(c, n);
     l->route_host = carve_i32(c, l->acts.max.n_rows * l->s.m->hp.top_k);
@@ -118,9 +131,6 @@ static void lay_out_host(struct learner *l, struct carver *c)
     l->entropy = carve_f32(c, n, 1);
     l->dlogp = carve_f32(c, n, 1);
     l->dent = carve_f32(c, n, 1);
-    l->advantages = carve(c, l->c->grpo.prompts * g, sizeof(double));
-    l->is_flat = carve(c, l->c->grpo.prompts, sizeof(bool));
-    l->is_kept = carve(c, l->mini_batch, sizeof(bool));
     l->leaf_sums = carve(c, l->c->grpo.leaves, sizeof(*l->leaf_sums));
     l->all_sums = carve(c, comm_size(l->s.comm) * l->c->grpo.leaves,
                         sizeof(*l->all_sums));
@@ -129,7 +139,8 @@ static void lay_out_host(struct learner *l, struct carver *c)
 static void lay_out_dev(struct learner *l, struct carver *c)
 {
     const struct param_table *const t = &l->s.m->table;
-    l->tree = carve_f32(c, 1 + comm_tree_depth(l->c->grpo.leaves), t->n_elems);
+    l->tree = carve_f32(c, tree_arrays(l->c), t->n_elems);
+    weight_change_lay_out(&l->change, c, t->n_elems);
     if (l->s.m->hp.is_tied)
         l->grads.tied = carve_f32(c, param_find(t, PARAM_EMBED, -1)->n_elems, 1);
 }
@@ -147,6 +158,7 @@ static int reserve(struct learner *l)
     TRY(acts_init(&l->acts, m, &al));
     TRY(batch_init(&l->batch, m->b, &bl));
     TRY(optim_init(&l->optim, m->b, &m->table, l->s.data, m->dtype));
+    TRY(learner_step_init(&l->step, l->c));
     l->max_groups = bl.n_groups;
     /* a prompt's last row predicts one token of every completion */
     l->max_tokens = bl.n_rows + bl.n_seqs;
@@ -161,23 +173,16 @@ static int reserve(struct learner *l)
     dev = (struct carver){.base = l->dev_block};
     lay_out_host(l, &host);
     lay_out_dev(l, &dev);
+    weight_change_fill(&l->change, m->b);
     return STATUS_OK;
 }
 
 int learner_create(struct learner **out, const struct learner_setup *s)
 {
     struct learner *const l = mem_alloc(sizeof(*l));
-    int64_t n = 0;
     l->s = *s;
     l->c = s->config;
     l->mini_batch = mini_batch_of(l->c);
-    l->objective = objective_kinds(&n)[l->c->grpo.objective].fn;
-    l->aggregate = aggregation_kinds(&n)[l->c->grpo.aggregation].fn;
-    l->advantage = advantage_kinds(&n)[l->c->grpo.advantage].fn;
-    l->opt = (struct objective_options){.clip_low = l->c->grpo.clip_low,
-                                        .clip_high = l->c->grpo.clip_high,
-                                        .kl_coef = l->c->grpo.kl_coef,
-                                        .entropy_coef = l->c->grpo.entropy_coef};
     const int status = reserve(l);
     if (status != STATUS_OK) {
         learner_free(l);
@@ -192,6 +197,7 @@ void learner_free(struct learner *l)
     if (l == NULL)
         return;
     optim_release(&l->optim);
+    learner_step_release(&l->step);
     batch_release(&l->batch);
     acts_release(&l->acts);
     mem_release(l->host_block, l->host_bytes);
@@ -202,39 +208,15 @@ void learner_free(struct learner *l)
 
 struct optim *learner_optim(struct learner *l) { return &l->optim; }
 
-int learner_start_step(struct learner *l, const struct groups *g, int64_t n)
+static bool is_taken(const struct learner *l, int64_t i)
 {
-    double reward[4096]; /* the option table's limit of group_size */
-    if (n > l->c->grpo.prompts)
-        return ERR(ERR_INTERNAL, "a step of %lld prompts, set up for %lld",
-                   (long long)n, (long long)l->c->grpo.prompts);
-    for (int64_t p = 0; p < n; p++) {
-        const struct sample_info *const info = groups_info(g, p, 0);
-        for (int64_t s = 0; s < g->n_samples; s++)
-            reward[s] = (double)info[s].reward;
-        l->advantage(l->advantages + p * g->n_samples, reward, g->n_samples,
-                     l->c->grpo.adv_eps);
-        l->is_flat[p] = advantage_is_flat(reward, g->n_samples);
-    }
-    return STATUS_OK;
+    return l->takes_all || learner_step_is_used(&l->step, l->mb->first + i);
 }
 
-/* Kept groups, and the counts that normalise the loss; the same on every rank. */
-static void prepare(struct learner *l, const struct minibatch *mb,
-                    struct learner_report *r)
+/* as sample_fwd divides: in fp32, from the rounded temperature */
+static float inverse_temperature(const struct learner *l)
 {
-    l->mb = mb;
-    l->n_seqs = l->n_all = 0;
-    for (int64_t i = 0; i < mb->n; i++) {
-        const struct sample_info *const info = groups_info(mb->g, mb->first + i, 0);
-        const bool is_flat = l->is_flat[mb->first + i];
-        l->is_kept[i] = !is_flat || l->c->grpo.zero_variance == 0;
-        r->n_flat_groups += is_flat;
-        for (int64_t s = 0; l->is_kept[i] && s < mb->g->n_samples; s++) {
-            l->n_seqs++;
-            l->n_all += info[s].n_tokens;
-        }
-    }
+    return 1.0f / (float)l->c->rollout.temperature;
 }
 
 /* Adds group i to the micro-batch; its head rows follow those before. Returns the new
@@ -272,7 +254,7 @@ static int64_t count_route_diffs(struct learner *l, int64_t first, int64_t end)
         int64_t n = 0;
         for (int64_t i = first; i < end; i++) {
             const int64_t p = l->mb->first + i;
-            for (int64_t s = 0; l->is_kept[i] && s < g->n_samples; s++) {
+            for (int64_t s = 0; is_taken(l, i) && s < g->n_samples; s++) {
                 const uint16_t *const r = groups_routes(g, p, s) + layer * k;
                 for (int64_t t = 0; t < groups_info(g, p, s)->n_tokens; t++, n++)
                     for (int64_t j = 0; j < k; j++)
@@ -291,24 +273,59 @@ static void apply_objective(struct learner *l, int64_t first, int64_t end,
     const struct groups *const g = l->mb->g;
     int64_t n = 0;
     for (int64_t i = first; i < end; i++) {
-        if (!l->is_kept[i])
+        const int64_t p = l->mb->first + i;
+        if (!is_taken(l, i))
             continue;
-        sums->n_prompt_tokens += g->n_prompt[l->mb->first + i];
+        sums->n_prompt_tokens += g->n_prompt[p];
         for (int64_t s = 0; s < g->n_samples; s++) {
-            const int64_t len = groups_info(g, l->mb->first + i, s)->n_tokens;
-            const struct objective_input in = {
-                .n = len,
+            const struct step_forward f = {
                 .logp = l->logp + n,
-                .logp_old = l->logp_old + n,
+                .recorded = l->logp_old + n,
                 .logp_ref = l->s.ref == NULL ? NULL : l->logp_ref + n,
-                .entropy = l->entropy + n,
-                .advantage = l->advantages[(l->mb->first + i) * g->n_samples + s],
-                .weight = l->aggregate(len, l->n_seqs, l->n_all)};
-            l->objective(l->dlogp + n, l->dent + n, &sums->sums, &in, &l->opt);
-            n += len;
+                .entropy = l->entropy + n};
+            learner_step_apply(&l->step, p * g->n_samples + s, &f, l->dlogp + n,
+                               l->dent + n, &sums->sums);
+            n += groups_info(g, p, s)->n_tokens;
         }
     }
     sums->n_tokens += n;
+}
+
+/* Keeps head rows of groups first .. end-1 as values of the step. */
+static void keep_values(struct learner *l, int64_t first, int64_t end,
+                        enum step_value value, const float *x)
+{
+    const struct groups *const g = l->mb->g;
+    double *const to = l->step.value[value];
+    int64_t n = 0;
+    if (to == NULL)
+        return;
+    for (int64_t i = first; i < end; i++)
+        for (int64_t s = 0; is_taken(l, i) && s < g->n_samples; s++) {
+            const int64_t at = (l->mb->first + i) * g->n_samples + s;
+            for (int64_t t = l->step.off[at]; t < l->step.off[at + 1]; t++)
+                to[t] = (double)x[n++];
+        }
+}
+
+/* Log-probs of the micro-batch's n head rows under the reference and the policy. */
+static void forward(struct learner *l, int64_t n)
+{
+    const struct model *const m = l->s.m;
+    const float inv_temp = inverse_temperature(l);
+    const bool has_ref = l->s.ref != NULL &&
+                         (l->pass == PASS_UPDATE ||
+                          (l->pass == PASS_STEP && l->step.has_value[STEP_REF]));
+    if (has_ref) {
+        model_forward(l->s.ref, &l->acts, &l->batch);
+        model_logprobs(l->s.ref, &l->acts, l->acts.x_last, l->rows, l->target, n,
+                       inv_temp, l->logp_ref, NULL);
+    }
+    if (l->pass == PASS_STEP && !l->step.has_value[STEP_OLD])
+        return;
+    model_forward(m, &l->acts, &l->batch);
+    model_logprobs(m, &l->acts, l->acts.x_last, l->rows, l->target, n, inv_temp,
+                   l->logp, l->entropy);
 }
 
 /* Forward and backward of groups first .. end-1, which are in l->batch with n head
@@ -317,30 +334,33 @@ static int micro_batch(struct learner *l, int64_t first, int64_t end, int64_t n,
                        struct leaf_sums *sums)
 {
     const struct model *const m = l->s.m;
-    /* as sample_fwd divides: in fp32, from the rounded temperature */
-    const float inv_temp = 1.0f / (float)l->c->rollout.temperature;
     if (n == 0)
         return STATUS_OK;
     batch_upload(&l->batch);
-    if (l->s.ref != NULL) {
-        model_forward(l->s.ref, &l->acts, &l->batch);
-        model_logprobs(l->s.ref, &l->acts, l->acts.x_last, l->rows, l->target, n,
-                       inv_temp, l->logp_ref, NULL);
+    forward(l, n);
+    watchdog_beat("learner micro-batch");
+    if (l->pass == PASS_STEP) {
+        keep_values(l, first, end, STEP_BEHAVIOUR, l->logp_old);
+        keep_values(l, first, end, STEP_OLD, l->logp);
+        keep_values(l, first, end, STEP_REF, l->logp_ref);
+        return STATUS_OK;
     }
-    model_forward(m, &l->acts, &l->batch);
-    model_logprobs(m, &l->acts, l->acts.x_last, l->rows, l->target, n, inv_temp,
-                   l->logp, l->entropy);
+    if (l->pass == PASS_SURVEY) {
+        keep_values(l, first, end, STEP_NOW, l->logp);
+        keep_values(l, first, end, STEP_ENTROPY, l->entropy);
+        return STATUS_OK;
+    }
     if (l->mb->g->route_width > 0)
         sums->n_route_diffs += count_route_diffs(l, first, end);
     apply_objective(l, first, end, sums);
+    const bool has_dent = l->step.recipe.objective.entropy_coef != 0.0;
     const struct model_loss loss = {.rows = l->rows,
                                     .target = l->target,
                                     .dlogp = l->dlogp,
-                                    .dent = l->opt.entropy_coef == 0.0 ? NULL : l->dent,
+                                    .dent = has_dent ? l->dent : NULL,
                                     .n = n,
-                                    .inv_temp = inv_temp};
+                                    .inv_temp = inverse_temperature(l)};
     model_backward(m, &l->acts, &l->batch, &loss, &l->grads);
-    watchdog_beat("learner micro-batch");
     return STATUS_OK;
 }
 
@@ -354,23 +374,14 @@ static struct batch_limits cost_of(const struct learner *l, int64_t i)
     return batch_group_cost(g->n_prompt[p], n_rows, g->n_samples);
 }
 
-/* comm_tree's callback: the gradient of leaf `leaf` into dst. */
-static int leaf_gradient(void *user, int64_t leaf, float *dst)
+/* Micro-batches of the prompts of one leaf of the mini-batch. */
+static int run_leaf(struct learner *l, int64_t leaf)
 {
-    struct learner *const l = user;
-    const struct model *const m = l->s.m;
     struct leaf_sums *const sums = &l->leaf_sums[leaf];
-    const int64_t n_leaves = l->c->grpo.leaves;
-    l->grads.data = dst;
-    m->b->zero(m->b, dst, (size_t)m->table.n_elems * sizeof(float));
-    if (l->grads.tied != NULL)
-        m->b->zero(m->b, l->grads.tied,
-                   (size_t)param_find(&m->table, PARAM_EMBED, -1)->n_elems *
-                       sizeof(float));
     int64_t first = 0, end = 0, n = 0; /* a leaf's prompts are adjacent */
     batch_reset(&l->batch);
     for (int64_t i = 0; i < l->mb->n; i++) {
-        if (learner_leaf_of(i, l->mb->n, n_leaves) != leaf || !l->is_kept[i])
+        if (learner_leaf_of(i, l->mb->n, l->c->grpo.leaves) != leaf || !is_taken(l, i))
             continue;
         const struct batch_limits cost = cost_of(l, i);
         const bool is_over = l->batch.n_rows + cost.n_rows > l->c->learner.micro_tokens;
@@ -384,7 +395,21 @@ static int leaf_gradient(void *user, int64_t leaf, float *dst)
         n = add_group(l, i, n);
         end = i + 1;
     }
-    TRY(micro_batch(l, first, end, n, sums));
+    return micro_batch(l, first, end, n, sums);
+}
+
+/* comm_tree's callback: the gradient of leaf `leaf` into dst. */
+static int leaf_gradient(void *user, int64_t leaf, float *dst)
+{
+    struct learner *const l = user;
+    const struct model *const m = l->s.m;
+    l->grads.data = dst;
+    m->b->zero(m->b, dst, (size_t)m->table.n_elems * sizeof(float));
+    if (l->grads.tied != NULL)
+        m->b->zero(m->b, l->grads.tied,
+                   (size_t)param_find(&m->table, PARAM_EMBED, -1)->n_elems *
+                       sizeof(float));
+    TRY(run_leaf(l, leaf));
     model_grads_finish(m, &l->grads);
     return STATUS_OK;
 }
@@ -427,12 +452,105 @@ static int check_exact(const struct minibatch *mb, const struct learner_report *
         r->sums.logp_diff_max, (long long)r->n_route_diffs);
 }
 
+/* Every rank's tokens of the mini-batch's values, from the owners of its leaves. */
+static int share_values(struct learner *l, const enum step_value *which, int n_which)
+{
+    const struct minibatch *const mb = l->mb;
+    const int64_t n_leaves = l->c->grpo.leaves, g = l->step.n_samples;
+    for (int64_t i = 0, end; i < mb->n; i = end) {
+        const int64_t leaf = learner_leaf_of(i, mb->n, n_leaves);
+        for (end = i + 1; end < mb->n && learner_leaf_of(end, mb->n, n_leaves) == leaf;)
+            end++;
+        const int64_t from = l->step.off[(mb->first + i) * g],
+                      to = l->step.off[(mb->first + end) * g];
+        const int owner = comm_leaf_owner(leaf, n_leaves, comm_size(l->s.comm));
+        for (int k = 0; k < n_which; k++) {
+            double *const v = l->step.value[which[k]];
+            if (v != NULL)
+                TRY(comm_bcast(l->s.comm, v + from, (size_t)(to - from) * sizeof(*v),
+                               owner));
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Forward passes over this rank's leaves of a mini-batch; then every rank knows. */
+static int gather_pass(struct learner *l, const struct minibatch *mb, enum pass pass,
+                       bool takes_all)
+{
+    static const enum step_value of_step[] = {STEP_BEHAVIOUR, STEP_OLD, STEP_REF};
+    static const enum step_value of_survey[] = {STEP_NOW, STEP_ENTROPY};
+    const int rank = comm_rank(l->s.comm), size = comm_size(l->s.comm);
+    int status = STATUS_OK;
+    l->mb = mb;
+    l->pass = pass;
+    l->takes_all = takes_all;
+    for (int64_t leaf = 0; leaf < l->c->grpo.leaves && status == STATUS_OK; leaf++)
+        if (comm_leaf_owner(leaf, l->c->grpo.leaves, size) == rank)
+            status = run_leaf(l, leaf);
+    l->pass = PASS_UPDATE;
+    l->takes_all = false;
+    TRY(comm_agree(l->s.comm, status));
+    return pass == PASS_STEP ? share_values(l, of_step, (int)ARRAY_LEN(of_step))
+                             : share_values(l, of_survey, (int)ARRAY_LEN(of_survey));
+}
+
+int learner_start_step(struct learner *l, const struct groups *g, int64_t n)
+{
+    struct learner_step *const s = &l->step;
+    if (n > l->c->grpo.prompts)
+        return ERR(ERR_INTERNAL, "a step of %lld prompts, set up for %lld",
+                   (long long)n, (long long)l->c->grpo.prompts);
+    learner_step_open(s, g, n);
+    const bool has_pass = s->has_value[STEP_BEHAVIOUR] || s->has_value[STEP_OLD] ||
+                          s->has_value[STEP_REF];
+    for (int64_t first = 0; has_pass && first < n; first += l->mini_batch) {
+        const struct minibatch mb = {.g = g,
+                                     .first = first,
+                                     .n = n - first < l->mini_batch ? n - first
+                                                                    : l->mini_batch};
+        TRY(gather_pass(l, &mb, PASS_STEP, true));
+    }
+    l->mb = NULL;
+    return learner_step_close(s);
+}
+
+static int change_weights(struct learner *l, double lr, struct learner_report *r)
+{
+    struct backend *const b = l->s.m->b;
+    const struct config_optim *const o = &l->c->optim;
+    const int64_t n = l->s.m->table.n_elems;
+    float *const before = l->tree + n;
+    const struct optim_args args = {.lr = lr,
+                                    .beta1 = o->beta1,
+                                    .beta2 = o->beta2,
+                                    .eps = o->eps,
+                                    .weight_decay = o->weight_decay,
+                                    .clip_l2 = o->clip_l2,
+                                    .clip_l1 = o->clip_l1};
+    b->copy(b, before, l->optim.master, (size_t)n * sizeof(float));
+    TRY(optim_step(&l->optim, l->tree, &args, &r->optim));
+    /* the gradient's array is free by now */
+    r->update_norm = weight_change_norm(&l->change, b, l->tree, l->optim.master,
+                                        before);
+    return STATUS_OK;
+}
+
 int learner_update(struct learner *l, const struct minibatch *mb,
                    struct learner_report *out)
 {
     struct learner_report r = {0};
-    prepare(l, mb, &r);
+    CHECK(mb->g == l->step.g && mb->first + mb->n <= l->step.n_prompts,
+          "an update of prompts %lld to %lld outside the started step",
+          (long long)mb->first, (long long)(mb->first + mb->n));
+    l->mb = mb;
+    r.n_flat_groups = learner_step_minibatch(
+        &l->step, mb->first, mb->n, l->c->grpo.zero_variance != ZERO_VARIANCE_KEEP);
     memset(l->leaf_sums, 0, (size_t)l->c->grpo.leaves * sizeof(*l->leaf_sums));
+    if (recipe_needs_survey(&l->step.recipe)) {
+        TRY(gather_pass(l, mb, PASS_SURVEY, false));
+        learner_step_survey(&l->step);
+    }
     const struct comm_tree tree = {.n_leaves = l->c->grpo.leaves,
                                    .n = l->s.m->table.n_elems,
                                    .leaf = leaf_gradient,
@@ -442,15 +560,7 @@ int learner_update(struct learner *l, const struct minibatch *mb,
     TRY(comm_tree_sum(l->s.comm, &tree, l->tree, scratch));
     TRY(gather_sums(l, &r));
     TRY(check_exact(mb, &r));
-    const struct config_optim *const o = &l->c->optim;
-    const struct optim_args args = {.lr = mb->lr,
-                                    .beta1 = o->beta1,
-                                    .beta2 = o->beta2,
-                                    .eps = o->eps,
-                                    .weight_decay = o->weight_decay,
-                                    .clip_l2 = o->clip_l2,
-                                    .clip_l1 = o->clip_l1};
-    TRY(optim_step(&l->optim, l->tree, &args, &r.optim));
+    TRY(change_weights(l, mb->lr, &r));
     *out = r;
     return STATUS_OK;
 }

@@ -62,6 +62,7 @@ struct minibatch {
 struct learner_report {
     struct objective_sums sums; /* over the mini-batch, all ranks */
     struct optim_report optim;
+    double update_norm;                /* L2 norm of the change of the master weights */
     int64_t n_tokens, n_prompt_tokens; /* response and prompt tokens learned from */
     int64_t n_flat_groups;
     int64_t n_route_diffs; /* (token, layer, slot) whose expert differs from sampling */

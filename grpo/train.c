@@ -9,6 +9,7 @@
 #include "core/io.h"
 #include "core/log.h"
 #include "grpo/commands.h"
+#include "grpo/objective_recipe.h"
 #include "grpo/trainer.h"
 
 /* Set by SIGTERM or SIGUSR1: checkpoint after this step, then exit 85. */
@@ -56,7 +57,7 @@ static int load_data(struct trainer *t)
 static int load_reference(struct trainer *t)
 {
     const struct config *const c = &t->s.config;
-    if (c->grpo.kl_coef == 0.0 || !world_learns(&t->world))
+    if (!recipe_needs_reference(&c->grpo) || !world_learns(&t->world))
         return STATUS_OK;
     const int dtype = c->model.dtype == CONFIG_DTYPE_AUTO
                           ? -1
@@ -229,6 +230,7 @@ static int learn(struct trainer *t, struct step_stats *st)
             st->learn.n_prompt_tokens += r.n_prompt_tokens;
             st->learn.n_flat_groups += epoch == 0 ? r.n_flat_groups : 0;
             st->learn.optim.grad_l2 += r.optim.grad_l2;
+            st->learn.update_norm += r.update_norm;
             st->learn.optim.grad_l1 += r.optim.grad_l1;
             st->learn.optim.scale += r.optim.scale;
             st->n_updates++;

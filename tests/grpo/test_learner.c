@@ -317,6 +317,32 @@ static void check_gradient(struct setting *x, const struct small_run *r)
     }
 }
 
+/* The reported norm is that of the difference of the master weights. */
+static void test_update_norm(void **state)
+{
+    (void)state;
+    struct setting x;
+    struct learner_report r;
+    for (int leaves = 1; leaves <= 4; leaves += 3) {
+        start(&x, 3, DTYPE_BF16);
+        x.c.grpo.leaves = leaves;
+        start_learner(&x);
+        const int64_t n = x.s.w.table.n_elems;
+        float *const before = mem_alloc((size_t)n * sizeof(*before));
+        memcpy(before, learner_optim(x.l)->master, (size_t)n * sizeof(*before));
+        assert_int_equal(update(&x, true, &r), 0);
+        double sum_sq = 0.0;
+        for (int64_t i = 0; i < n; i++) {
+            const double d = (double)(learner_optim(x.l)->master[i] - before[i]);
+            sum_sq += d * d;
+        }
+        assert_true(r.update_norm > 0.0);
+        assert_true(fabs(r.update_norm - sqrt(sum_sq)) <= 1e-12 * r.update_norm);
+        mem_free(before);
+        stop(&x);
+    }
+}
+
 /* With beta1 = 0 and no clipping the first moment is the gradient. Advantages and
  * weights by hand; aggregation and the fate of the flat group as options say. */
 static void gradient_case(int aggregation, int zero_variance)
@@ -475,11 +501,17 @@ static void test_plan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact),        cmocka_unit_test(test_temperatures),
-        cmocka_unit_test(test_tampered),     cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_gradient),     cmocka_unit_test(test_all_dropped),
-        cmocka_unit_test(test_mini_batches), cmocka_unit_test(test_allocates_nothing),
-        cmocka_unit_test(test_leaves),       cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_temperatures),
+        cmocka_unit_test(test_tampered),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_update_norm),
+        cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_all_dropped),
+        cmocka_unit_test(test_mini_batches),
+        cmocka_unit_test(test_allocates_nothing),
+        cmocka_unit_test(test_leaves),
+        cmocka_unit_test(test_plan),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
