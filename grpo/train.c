@@ -23,6 +23,8 @@ static void on_signal(int sig)
 
 static int check_config(const struct config *c)
 {
+    struct recipe recipe;
+    TRY(recipe_init(&recipe, c));
     if (c->model.path[0] == '\0')
         return ERR(ERR_CONFIG,
                    "model.path is not set: the Hugging Face directory to train");
