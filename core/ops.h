@@ -129,6 +129,13 @@ struct adamw_args {
    * weights (m, K) = softmax over the chosen logits (= softmax_E renormalised) */     \
   X(router_fwd, (struct backend *b, int32_t *experts, float *weights,                  \
                  const float *logits, int64_t n_experts, int64_t top_k, int64_t m))    \
+  /* weights (m, K) = softmax over the logits (m, E) at experts (m, K), distinct in a  \
+   * row and in any order: that order's slots. Equal in bits to router_fwd's weights   \
+   * where the experts are router_fwd's. Exponents are relative to the largest of the  \
+   * chosen logits, the sum over slots is the row rule's; backward: router_bwd */      \
+  X(router_given, (struct backend *b, float *weights, const float *logits,             \
+                   const int32_t *experts, int64_t n_experts, int64_t top_k,           \
+                   int64_t m))                                                         \
   /* dlogits (m, E) = w_i (dw_i - sum_S w dw) on the chosen, 0 elsewhere */            \
   X(router_bwd, (struct backend *b, float *dlogits, const float *dweights,             \
                  const int32_t *experts, const float *weights, int64_t n_experts,      \

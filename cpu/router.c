@@ -1,6 +1,7 @@
 /*
- * The router: top-k of a row's logits, softmax over the chosen, its backward, the
- * load statistics and the gradient of the auxiliary losses.
+ * The router: top-k of a row's logits, softmax over the chosen - by itself or, in
+ * routing replay, by the caller -, its backward, the load statistics and the gradient
+ * of the auxiliary losses.
  *
  * Top-k keeps a sorted list and inserts: a logit enters only where it is strictly
  * larger, hence ties stay in index order; once the list holds the best, one compare per
@@ -29,10 +30,13 @@ static void top_k_row(int32_t *experts, float *values, const float *logits,
     }
 }
 
-/* In place; x[0] is the largest. */
-static void softmax_sorted(float *x, int64_t n)
+/* In place, n >= 1, in any order. A NaN makes every weight NaN. */
+static void softmax_chosen(float *x, int64_t n)
 {
-    const v16 max = v16_set1(x[0]);
+    float largest = x[0];
+    for (int64_t i = 1; i < n; i++)
+        largest = x[i] > largest ? x[i] : largest;
+    const v16 max = v16_set1(largest);
     v16 sum = v16_zero();
     for (int64_t i = 0; i < n; i += V16) {
         const int left = v16_left(n, i);
@@ -57,7 +61,20 @@ void CPU_NAME(router_fwd)(struct backend *b, int32_t *experts, float *weights,
     for (int64_t r = 0; r < m; r++) {
         float *const w = weights + r * top_k;
         top_k_row(experts + r * top_k, w, logits + r * n_experts, n_experts, top_k);
-        softmax_sorted(w, top_k);
+        softmax_chosen(w, top_k);
+    }
+}
+
+void CPU_NAME(router_given)(struct backend *b, float *weights, const float *logits,
+                            const int32_t *experts, int64_t n_experts, int64_t top_k,
+                            int64_t m)
+{
+#pragma omp parallel for num_threads(cpu_team(b, 8 * m * top_k)) schedule(static)
+    for (int64_t r = 0; r < m; r++) {
+        float *const w = weights + r * top_k;
+        for (int64_t i = 0; i < top_k; i++)
+            w[i] = logits[r * n_experts + experts[r * top_k + i]];
+        softmax_chosen(w, top_k);
     }
 }
 

@@ -66,6 +66,9 @@ static const struct option items[] = {
            "transformers"),
 
     TEXT("data.train", data, train, "", "problems for training, JSONL"),
+    TEXT("data.trajectories", data, trajectories, "",
+         "learn from the completions in this JSONL instead of generating; as "
+         "--trajectories FILE"),
     TEXT("data.eval", data, eval, "", "held-out problems, JSONL"),
     INT("data.limit", data, limit, "0", 0.0, 1e12,
         "first so many of data.train; 0: all"),
@@ -132,10 +135,18 @@ static const struct option items[] = {
          "of several reward functions, comma-separated; empty: 1 each"),
     TEXT("grpo.reward_clip", grpo, reward_clip, "",
          "\"low,high\" that the reward is clipped to; empty: off"),
-    CHOICE(
-        "grpo.zero_variance", grpo, zero_variance, "keep", "keep|drop|refill",
-        "groups of equal rewards stay in the token counts, leave the batch, or leave "
-        "it and others are sampled (DAPO)"),
+    CHOICE("grpo.zero_variance", grpo, zero_variance, "keep", "keep|drop|refill",
+           "groups of equal rewards stay in the token counts; leave the batch; or give "
+           "way to further prompts, as many as are missing, until all groups differ "
+           "(DAPO dynamic sampling)"),
+    INT("grpo.refill_rounds", grpo, refill_rounds, "8", 1.0, 1000.0,
+        "with refill: generation rounds of a step; flat groups left then are dropped"),
+    INT("grpo.staleness", grpo, staleness, "0", 0.0, 1.0,
+        "1: step t+1 is generated with the weights from before update t, at the same "
+        "time as it where ranks are split; ratios are exact against those weights"),
+    BOOL("grpo.check_stale", grpo, is_stale_checked, "false",
+         "with staleness: learners keep the weights that sampled and check that they "
+         "reproduce every log-prob and route (one more forward, for debugging)"),
     CHOICE("grpo.truncated", grpo, truncated, "keep", "keep|mask",
            "completions cut at rollout.max_new count, or are masked"),
     CHOICE("grpo.ratio", grpo, ratio, "token", "token|sequence|sequence_token|product",
@@ -200,9 +211,10 @@ static const struct option items[] = {
          "leave out sequences with A < 0 that the policy has moved away from"),
     REAL("grpo.off_policy_max", grpo, off_policy_max, "0.1", -1e6, 1e6,
          "from this mean of (behaviour - current) log-probs on"),
-    CHOICE("grpo.old_logp", grpo, old_logp, "rollout", "rollout|learner",
+    CHOICE("grpo.old_logp", grpo, old_logp, "auto", "auto|rollout|learner",
            "the ratio is against the log-probs recorded at sampling, or against those "
-           "the learner recomputes before the step's first update"),
+           "the learner recomputes before the step's first update; auto: learner for "
+           "data.trajectories, else rollout"),
     CHOICE(
         "grpo.is_correction", grpo, is_correction, "none",
         "none|token_truncate|token_mask|sequence_truncate|sequence_mask",
@@ -224,6 +236,19 @@ static const struct option items[] = {
          "their limits: k1 a ratio lo_hi, others an upper bound"),
     CHOICE("grpo.reject_counts", grpo, reject_counts, "before", "before|after",
            "token counts of the loss from before or after rejection"),
+    INT("grpo.ref_every", grpo, ref_every, "0", 0.0, 1e9,
+        "steps after which the reference moves to the policy; 0: frozen; 1: EMA"),
+    REAL("grpo.ref_mix", grpo, ref_mix, "0.6", 0.0, 1.0,
+         "share a of the policy then: ref = a policy + (1 - a) ref (TR-DPO)"),
+    CHOICE("grpo.routing_replay", grpo, routing_replay, "off", "off|r2|r3",
+           "experts of the learner's passes: the routers' choice; r2: that of its pass "
+           "before the first update; r3: those recorded at sampling"),
+    CHOICE("grpo.router", grpo, router, "train", "train|freeze",
+           "freeze: routers keep weight, master and moments, and leave the norms"),
+    REAL("grpo.aux_coef", grpo, aux_coef, "0", 0.0, 10.0,
+         "load-balancing loss over a mini-batch (one more forward)"),
+    REAL("grpo.z_coef", grpo, z_coef, "0", 0.0, 10.0,
+         "mean squared logsumexp of the routers over a mini-batch (one more forward)"),
     INT("grpo.leaves", grpo, leaves, "8", 1.0, 1024.0,
         "leaves of the gradient tree; part of the result, unlike ranks"),
     BOOL(
@@ -304,6 +329,10 @@ static const struct option items[] = {
 
     INT("log.samples", log, samples, "2", 0.0, 1e6,
         "prompts per step in samples.jsonl"),
+    BOOL(
+        "log.trajectories", log, has_trajectories, "false",
+        "every step's completions with log-probs and rewards in trajectories.jsonl, as "
+        "--trajectories reads them"),
     BOOL("log.tensorboard", log, has_tensorboard, "true", "write an event file"),
 };
 

@@ -22,13 +22,15 @@ enum config_overlong { OVERLONG_ERROR, OVERLONG_FILTER };
 enum config_recompute { RECOMPUTE_AUTO, RECOMPUTE_NONE, RECOMPUTE_LAYER };
 enum config_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
 enum config_resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
-enum config_loss_on { LOSS_ALL, LOSS_COMPLETION };
-/* drop: groups of equal rewards leave the batch; refill: others are sampled instead */
 enum config_zero_variance {
     ZERO_VARIANCE_KEEP,
     ZERO_VARIANCE_DROP,
     ZERO_VARIANCE_REFILL
 };
+enum config_replay { REPLAY_OFF, REPLAY_R2, REPLAY_R3 };
+enum config_router { ROUTER_TRAIN, ROUTER_FREEZE };
+enum config_old_logp { OLD_LOGP_AUTO, OLD_LOGP_ROLLOUT, OLD_LOGP_LEARNER };
+enum config_loss_on { LOSS_ALL, LOSS_COMPLETION };
 enum config_truncated { TRUNCATED_KEEP, TRUNCATED_MASK };
 
 struct config_run {
@@ -43,7 +45,7 @@ struct config_model {
     int dtype, softmax;
 };
 struct config_data {
-    char *train, *eval;
+    char *train, *eval, *trajectories;
     int64_t limit, eval_limit, max_prompt;
     bool is_shuffled, is_lenient;
     int overlong;
@@ -82,6 +84,11 @@ struct config_grpo {
     double is_low, is_high, is_clamp;
     bool is_normalised;
     char *reject, *reject_limit;
+    /* whose samples, whose reference, which experts */
+    int64_t staleness, refill_rounds, ref_every;
+    int routing_replay, router;
+    double ref_mix, aux_coef, z_coef;
+    bool is_stale_checked;
 };
 struct config_optim {
     double lr, min_lr, beta1, beta2, eps, weight_decay, clip_l2, clip_l1;
@@ -113,7 +120,7 @@ struct config_shape {
 };
 struct config_log {
     int64_t samples;
-    bool has_tensorboard;
+    bool has_tensorboard, has_trajectories;
 };
 
 struct config {

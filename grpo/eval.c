@@ -111,7 +111,7 @@ int command_eval(const struct program *p, int argc, char *const *argv)
     c.run.is_colocated = true;
     int status = session_open(&e.s, p, &c);
     if (status == STATUS_OK)
-        status = world_init(&e.world, p->world, &e.s.config.run);
+        status = world_init(&e.world, p->world, &e.s.config);
     if (status == STATUS_OK)
         status = run(&e, a.words[0], a.words[1], flags[0].value);
     evaluator_release(&e.evaluator);

@@ -14,7 +14,8 @@ struct help {
 };
 
 static const struct help helps[] = {
-    {"train", "grpo train [RUN.ini] [section.key=value ...]",
+    {"train",
+     "grpo train [RUN.ini] [--trajectories FILE.jsonl] [section.key=value ...]",
      "Post-trains a Mixture-of-Experts model with GRPO. Under mpirun, ranks split "
      "into\n"
      "rollout workers and learners; results do not depend on how. A run that was "
@@ -27,7 +28,22 @@ static const struct help helps[] = {
      "Writes run.dir/{config.ini, metrics.jsonl, samples.jsonl, "
      "events.out.tfevents.*,\n"
      "checkpoints/step_N/ (a Hugging Face directory), summary.json, report.html}.\n"
-     "SIGTERM or SIGUSR1: a checkpoint after the current step, then exit status 85.\n",
+     "SIGTERM or SIGUSR1: a checkpoint after the current step, then exit status 85.\n\n"
+     "--trajectories FILE.jsonl learns from completions made elsewhere, or by an "
+     "earlier\n"
+     "run's log.trajectories=true; nothing is generated. One group a line:\n"
+     "  {\"question\": \"2+3?\", \"gold\": \"5\", \"completions\": [\n"
+     "    {\"tokens\": [16, 2], \"logp\": [-0.7, -0.1], \"reward\": 1}, {\"text\": "
+     "\"6\"}]}\n"
+     "prompt: \"prompt_tokens\", else \"prompt\" as it is, else \"question\" rendered "
+     "by "
+     "prompt.*;\n"
+     "completions: rollout.group_size of them; token ids win over \"text\"; \"logp\" "
+     "of "
+     "the\n"
+     "policy that sampled (may be left out); \"reward\", else the verifier's from "
+     "\"gold\".\n"
+     "docs/trajectories.md has the rest.\n",
      "run|model|data|prompt|rollout|reward|grpo|optim|learner|eval|checkpoint|log"},
     {"pretrain", "grpo pretrain [RUN.ini] [section.key=value ...]",
      "Next-token training on JSONL pairs {\"question\", \"answer\"}: from scratch "

@@ -104,7 +104,9 @@ int recipe_init(struct recipe *out, const struct config *c)
                        .micro_seqs = g->micro_seqs,
                        .micro_loss_tokens = g->micro_loss_tokens,
                        .is_truncated_masked = g->truncated == TRUNCATED_MASK,
-                       .is_old_recomputed = g->old_logp == 1,
+                       .is_old_recomputed = g->old_logp == OLD_LOGP_LEARNER ||
+                                            (g->old_logp == OLD_LOGP_AUTO &&
+                                             c->data.trajectories[0] != '\0'),
                        .is_corrected_now = g->correct_with == 1,
                        .is_rejected_counted = g->reject_counts == 0};
     /* choice 0 of these two is "same" */

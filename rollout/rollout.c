@@ -17,8 +17,7 @@ struct prompt {
     int64_t next_sample; /* not started yet */
     int64_t n_open;      /* samples not finished */
     int64_t n_pages;
-    int32_t *pages;   /* (max prompt pages) */
-    uint16_t *routes; /* (route width max) of the last row */
+    int32_t *pages; /* (max prompt pages) */
 };
 
 struct slot {
@@ -39,7 +38,7 @@ struct rollout {
     struct slot *slots;
     struct prompt *prompts; /* (n_slots): at most one per running sample */
     int32_t *free_pages;
-    int64_t n_free, n_pages, seq_pages, prompt_pages, route_width;
+    int64_t n_free, n_pages, seq_pages, prompt_pages;
     float *hidden; /* backend (n_slots, D): prompts' last rows */
     struct sample_row *rows_host, *rows_dev;
     int32_t *token_dev, *token_host, *index_host, *route_host;
@@ -87,11 +86,9 @@ static void lay_out_host(struct rollout *r, struct carver *c)
     r->route_dst = carve(c, n, sizeof(uint16_t *));
     int32_t *const slot_pages = carve_i32(c, n * r->seq_pages);
     int32_t *const prompt_pages = carve_i32(c, n * r->prompt_pages);
-    uint16_t *const routes = carve(c, n * r->route_width, sizeof(uint16_t));
     for (int64_t i = 0; c->base != NULL && i < n; i++) {
         r->slots[i].pages = slot_pages + i * r->seq_pages;
         r->prompts[i].pages = prompt_pages + i * r->prompt_pages;
-        r->prompts[i].routes = routes + i * r->route_width;
     }
 }
 
@@ -140,7 +137,6 @@ int rollout_create(struct rollout **out, const struct model *m,
     r->seq_pages = n_blocks(max->max_prompt + max->max_new);
     r->prompt_pages = n_blocks(max->max_prompt);
     r->n_pages = acts_limits_of(&r->max).n_pages;
-    r->route_width = m->hp.n_layers * m->hp.top_k;
     const int status = reserve(r);
     if (status != STATUS_OK) {
         rollout_free(r);
@@ -197,6 +193,27 @@ static void read_routes(struct rollout *r, int64_t n_rows, const int32_t *rows,
     }
 }
 
+/* The experts of all rows of the n prompts prefilled last, which lie one after the
+ * other, into the groups. */
+static void read_prompt_routes(struct rollout *r, int64_t n)
+{
+    struct backend *const b = r->m->b;
+    const struct groups *const g = r->g;
+    const int64_t k = r->m->hp.top_k;
+    for (int64_t l = 0; l < r->m->hp.n_layers; l++) {
+        b->download(b, r->route_host, r->acts.layers[l].experts,
+                    (size_t)(r->batch.n_rows * k) * sizeof(int32_t));
+        const int32_t *from = r->route_host;
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t p = r->waiting[r->n_waiting - n + i]->group;
+            uint16_t *to = groups_prompt_routes(g, p) + l * k;
+            for (int64_t t = 0; t < g->n_prompt[p]; t++, to += g->route_width)
+                for (int64_t s = 0; s < k; s++)
+                    to[s] = (uint16_t)*from++;
+        }
+    }
+}
+
 static struct prompt *free_prompt(struct rollout *r)
 {
     for (int64_t i = 0; i < r->max.n_slots; i++)
@@ -228,7 +245,6 @@ static void prefill(struct rollout *r, int64_t n_wanted)
         const int64_t row = batch_add_rows(&r->batch, g->prompt + p * g->max_prompt,
                                            n_prompt, 0, pr->pages);
         r->index_host[n] = (int32_t)(row + n_prompt - 1);
-        r->route_dst[n] = pr->routes;
         r->waiting[r->n_waiting++] = pr;
         r->next_group++;
         n++;
@@ -241,7 +257,7 @@ static void prefill(struct rollout *r, int64_t n_wanted)
                 r->acts.x_last + r->index_host[i] * d, (size_t)d * sizeof(float));
     }
     if (g->route_width > 0)
-        read_routes(r, r->batch.n_rows, r->index_host, r->route_dst, n);
+        read_prompt_routes(r, n);
     r->stats.n_prefill_tokens += r->batch.n_rows;
 }
 
@@ -369,7 +385,8 @@ static void sample_rows(struct rollout *r, const float *x, int64_t n)
             .top_k = args->top_k,
             .stream = RNG_SAMPLE,
             .seed = args->seed,
-            .counter = {(uint32_t)pos, (uint32_t)sl->sample, (uint32_t)sl->group,
+            .counter = {(uint32_t)pos, (uint32_t)sl->sample,
+                        (uint32_t)(sl->group + args->first_prompt),
                         (uint32_t)args->step}};
     }
     model_logits(r->m, &r->acts, x, r->index_host, n);
@@ -393,8 +410,10 @@ static void first_tokens(struct rollout *r)
         r->order[n] = sl;
         r->index_host[n++] = (int32_t)(sl->prompt - r->prompts);
         if (r->g->route_width > 0)
-            memcpy(groups_routes(r->g, sl->group, sl->sample), sl->prompt->routes,
-                   (size_t)r->route_width * sizeof(uint16_t));
+            memcpy(groups_routes(r->g, sl->group, sl->sample),
+                   groups_prompt_routes(r->g, sl->group) +
+                       (r->g->n_prompt[sl->group] - 1) * r->g->route_width,
+                   (size_t)r->g->route_width * sizeof(uint16_t));
     }
     sample_rows(r, r->hidden, n);
 }

@@ -1,6 +1,6 @@
 /*
  * The router: choice and order with ties against a full sort, weights and statistics
- * against double, gradients against slopes of the double reference.
+ * against double, gradients against slopes of the double reference, given experts.
  */
 #include "tests/cpu/op_check.h"
 
@@ -19,6 +19,12 @@ static void run_fwd(struct backend *b, void *arg)
 {
     const struct router *const p = arg;
     b->router_fwd(b, p->experts, p->weights, p->logits, p->e, p->k, p->m);
+}
+
+static void run_given(struct backend *b, void *arg)
+{
+    const struct router *const p = arg;
+    b->router_given(b, p->weights, p->logits, p->experts, p->e, p->k, p->m);
 }
 
 static void run_bwd(struct backend *b, void *arg)
@@ -203,6 +209,75 @@ static void test_bwd(void **state)
     }
 }
 
+/* router_fwd's own choice gives its weights, bit for bit; so does any order of it, to
+ * rounding, in that order's slots. */
+static void test_given_own(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ARRAY_LEN(shapes) * ARRAY_LEN(rows); i++) {
+        struct router p;
+        router_init(&p, shapes[i / 3][0], shapes[i / 3][1], rows[i % 3],
+                    i % 2 ? op_small_int : op_random);
+        op_run_best(run_fwd, &p);
+        const int64_t n = p.m * p.k;
+        float *const want = p.weights;
+        p.weights = op_floats(n);
+        const struct op_out out = op_out(p.weights, n);
+        op_all(run_given, &p, &out, 1);
+        op_assert_bits(p.weights, want, n, "weights");
+        for (int64_t j = 0; j < n / 2; j++) { /* all rows and slots backwards */
+            const int32_t e = p.experts[j];
+            p.experts[j] = p.experts[n - 1 - j];
+            p.experts[n - 1 - j] = e;
+        }
+        float *const logits = op_floats(p.m * p.e);
+        for (int64_t r = 0; r < p.m; r++)
+            memcpy(logits + r * p.e, p.logits + (p.m - 1 - r) * p.e,
+                   (size_t)p.e * sizeof(float));
+        p.logits = logits;
+        op_run_best(run_given, &p);
+        for (int64_t j = 0; j < n; j++)
+            op_assert_close((double)p.weights[j], (double)want[n - 1 - j],
+                            2 * tol_softmax(p.k, 0, 8), "weight", j);
+        op_release(NULL);
+    }
+}
+
+/* Experts that are not the best ones, against double; then their backward's slopes */
+static void test_given_other(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ARRAY_LEN(shapes) * ARRAY_LEN(rows); i++) {
+        struct router p;
+        router_init(&p, shapes[i / 3][0], shapes[i / 3][1], rows[i % 3], op_random);
+        for (int64_t j = 0; j < p.m * p.k; j++) /* distinct: steps of one, wrapped */
+            p.experts[j] = (int32_t)((7 * (j / p.k) + j % p.k) % p.e);
+        const struct op_out out = op_out(p.weights, p.m * p.k);
+        op_all(run_given, &p, &out, 1);
+        op_run_best(run_bwd, &p);
+        struct slope s = {.p = &p};
+        for (int64_t r = 0; r < p.m; r++) {
+            double sum = 0;
+            s.experts = p.experts + r * p.k;
+            s.dweights = p.dweights + r * p.k;
+            for (int64_t e = 0; e < p.e; e++)
+                s.logits[e] = (double)p.logits[r * p.e + e];
+            for (int64_t j = 0; j < p.k; j++)
+                sum += exp(s.logits[s.experts[j]]);
+            for (int64_t j = 0; j < p.k; j++) {
+                const double want = exp(s.logits[s.experts[j]]) / sum;
+                op_assert_close((double)p.weights[r * p.k + j], want,
+                                tol_softmax(p.k, 0, 8) * want, "weight", j);
+            }
+            for (int64_t e = 0; e < p.e; e++)
+                op_assert_close((double)p.dlogits[r * p.e + e],
+                                op_slope(weight_loss, &s, &s.logits[e]),
+                                tol_slope + 8 * tol_softmax(p.k, 0, 8), "dlogits", e);
+        }
+        op_release(NULL);
+    }
+}
+
 static double log_sum_exp(const double *x, int64_t n)
 {
     double sum = 0;
@@ -307,9 +382,9 @@ static void test_split(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OP_TEST(test_fwd),     OP_TEST(test_ties),  OP_TEST(test_not_finite),
-        OP_TEST(test_bwd),     OP_TEST(test_stats), OP_TEST(test_split),
-        OP_TEST(test_aux_bwd),
+        OP_TEST(test_fwd),     OP_TEST(test_ties),      OP_TEST(test_not_finite),
+        OP_TEST(test_bwd),     OP_TEST(test_stats),     OP_TEST(test_split),
+        OP_TEST(test_aux_bwd), OP_TEST(test_given_own), OP_TEST(test_given_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,7 +134,7 @@ SMALL_FN int update(struct setting *x, bool is_on_policy, struct learner_report 
 {
     const struct minibatch mb = {
         .g = &x->g, .n = P, .lr = x->c.optim.lr, .is_on_policy = is_on_policy};
-    assert_int_equal(learner_start_step(x->l, &x->g, P), 0);
+    assert_int_equal(learner_begin(x->l, &x->g), 0);
     return learner_update(x->l, &mb, r);
 }
 

@@ -303,7 +303,7 @@ static void test_mini_batches(void **state)
     x.c.grpo.mini_batch = P / 2;
     start_learner(&x);
     int64_t n_tokens = 0;
-    assert_int_equal(learner_start_step(x.l, &x.g, P), 0);
+    assert_int_equal(learner_begin(x.l, &x.g), 0);
     for (int64_t first = 0; first < P; first += P / 2) {
         const struct minibatch mb = {.g = &x.g,
                                      .first = first,

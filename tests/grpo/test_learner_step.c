@@ -287,7 +287,7 @@ static void run_cut(struct setting *x, const struct recipe_case *k, int64_t budg
 {
     start_case(x, k, budget, threads);
     tamper(x);
-    assert_int_equal(learner_start_step(x->l, &x->g, P), 0);
+    assert_int_equal(learner_begin(x->l, &x->g), 0);
     for (int i = 0; i < 2; i++) {
         const struct minibatch mb = {.g = &x->g, .n = P, .lr = 1e-3};
         assert_int_equal(learner_update(x->l, &mb, r), 0);
@@ -329,7 +329,7 @@ static void test_mini_batches(void **state)
     start_case(&x, &k, 150, 1);
     tamper(&x);
     const int64_t before = mem_count();
-    assert_int_equal(learner_start_step(x.l, &x.g, P), 0);
+    assert_int_equal(learner_begin(x.l, &x.g), 0);
     for (int64_t first = 0; first < P; first += P / 2) {
         const struct minibatch mb = {.g = &x.g, .first = first, .n = P / 2, .lr = 1e-3};
         assert_int_equal(learner_update(x.l, &mb, &r), 0);
