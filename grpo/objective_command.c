@@ -19,11 +19,7 @@ static void put_number(struct buf *b, double v)
         buf_puts(b, isnan(v) ? "\"nan\"" : v > 0.0 ? "\"inf\"" : "\"-inf\"");
         return;
     }
-    for (int precision = 15; precision <= 17; precision++) {
-        snprintf(text, sizeof(text), "%.*g", precision, v);
-        if (strtod(text, NULL) == v)
-            break;
-    }
+    engine_number_text(text, sizeof(text), v);
     buf_puts(b, text);
 }
 

@@ -41,8 +41,7 @@ bool mapping_is_given(const struct mapping *m, const char *name)
     return json_object_get(m->given, name) != NULL;
 }
 
-/* Full precision, so that our option holds the same double */
-static void number_text(char *out, size_t room, double v)
+void engine_number_text(char *out, size_t room, double v)
 {
     for (int precision = 15; precision <= 17; precision++) {
         snprintf(out, room, "%.*g", precision, v);
@@ -82,12 +81,12 @@ static void value_text(const json_t *v, char *buf, size_t room)
     if (json_is_string(v))
         snprintf(buf, room, "%s", json_string_value(v));
     else if (json_is_number(v))
-        number_text(buf, room, json_number_value(v));
+        engine_number_text(buf, room, json_number_value(v));
     else if (json_is_boolean(v))
         snprintf(buf, room, "%s", json_is_true(v) ? "true" : "false");
     for (size_t i = 0, n = 0; json_is_array(v) && i < json_array_size(v); i++) {
         char one[40];
-        number_text(one, sizeof(one), json_number_value(json_array_get(v, i)));
+        engine_number_text(one, sizeof(one), json_number_value(json_array_get(v, i)));
         n += (size_t)snprintf(buf + n, n < room ? room - n : 0, "%s%s",
                               i == 0 ? "" : ",", one);
     }
@@ -121,7 +120,7 @@ void mapping_put_number(struct mapping *m, const char *theirs, const char *key,
                         double value)
 {
     char text[40];
-    number_text(text, sizeof(text), value);
+    engine_number_text(text, sizeof(text), value);
     mapping_put(m, theirs, key, text);
 }
 

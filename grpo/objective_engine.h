@@ -78,6 +78,9 @@ struct engine {
 
 extern const struct engine engine_trl, engine_verl;
 
+/* The shortest decimal that reads back to the same double; finite. */
+void engine_number_text(char *out, size_t room, double v);
+
 /* ERR_CONFIG names the option or value that has no counterpart. */
 int mapping_make(struct mapping *m, const struct objective_case *c) WARN_UNUSED;
 void mapping_release(struct mapping *m);

@@ -192,11 +192,11 @@ static int map_rollout(struct mapping *m)
     return STATUS_OK;
 }
 
-/* A count of at least 1 */
+/* A count from 1 to a million */
 static int count_of(struct mapping *m, const char *name, int64_t *out)
 {
     const double x = mapping_number(m, name);
-    if (!(x >= 1.0 && x <= 1e9) || x != (double)(int64_t)x)
+    if (!(x >= 1.0 && x <= 1e6) || x != (double)(int64_t)x)
         return mapping_refuse(m, name);
     *out = (int64_t)x;
     return STATUS_OK;

@@ -41,11 +41,12 @@ static const struct preset presets[] = {
          "arXiv 2508.18672 as its released code trains: verl 0.3, token means within "
          "micro-batches, a second clip to an L1 norm of 1, a first step without "
          "effect",
-     .values = {VERL, "grpo.objective=ppo_clip", "grpo.ratio=token",
-                "grpo.clip_low=0.2", "grpo.clip_high=0.2", "grpo.clip_dual=3",
+     .values = {"grpo.advantage=group", "grpo.adv_std=unbiased", "grpo.adv_eps=1e-6",
+                "grpo.adv_single=reward", "grpo.objective=ppo_clip", "grpo.ratio=token",
+                "grpo.clip_low=0.2", "grpo.clip_high=0.2", "grpo.clip_dual=0",
                 "grpo.aggregation=micro_token_mean", "grpo.micro_loss_tokens=24000",
-                "grpo.kl_coef=0.001", "grpo.first_noop=true", "optim.clip_l2=1",
-                "optim.clip_l1=1", "optim.weight_decay=0.01"}},
+                "grpo.kl=k3_clamped", "grpo.kl_coef=0.001", "grpo.first_noop=true",
+                "optim.clip_l2=1", "optim.clip_l1=1", "optim.weight_decay=0.01"}},
     {.name = "dapo",
      .what = "DAPO, arXiv 2503.14476: clip-higher, token mean, dynamic sampling, no KL",
      .values = {VERL, "grpo.objective=ppo_clip", "grpo.ratio=token",

@@ -66,7 +66,7 @@ static void test_values(void **state)
     assert_int_equal(parse(&c, 1, paper), 0);
     assert_int_equal(recipe_init(&r, &c), 0);
     assert_true(c.optim.clip_l1 == 1.0 && c.grpo.is_first_noop);
-    assert_true(r.objective.clip_dual == 3.0 && r.objective.kl_coef == 0.001);
+    assert_true(r.objective.clip_dual == 0.0 && r.objective.kl_coef == 0.001);
     assert_string_equal(r.aggregation->name, "micro_token_mean");
     assert_string_equal(r.objective.kl->name, "k3_clamped");
     config_release(&c);
