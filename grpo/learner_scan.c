@@ -88,11 +88,14 @@ static int scan_micro(struct learner *l, const struct micro *mi, void *user)
     struct backend *const b = l->s.m->b;
     keep_values(l, mi, STEP_BEHAVIOUR, l->logp_behaviour);
     if (l->step.has_value[STEP_REF]) {
+        router_replay_stop(l); /* the reference routes as it likes */
         learner_forward(l, l->s.ref, mi->n, l->logp_ref, NULL);
         keep_values(l, mi, STEP_REF, l->logp_ref);
     }
     if (!l->step.has_value[STEP_OLD] && l->scan.routes == NULL)
         return STATUS_OK;
+    if (l->scan.routes == NULL)
+        router_replay(l, mi); /* R3: old and new log-probs by the same experts */
     learner_forward(l, l->s.m, mi->n, l->logp, NULL);
     keep_values(l, mi, STEP_OLD, l->logp);
     for (int64_t i = 0; l->scan.routes != NULL && i < l->s.m->hp.n_layers; i++) {

@@ -23,71 +23,110 @@ static size_t master_bytes(const struct reference *r)
 
 void reference_release(struct reference *r)
 {
-    mem_release(r->master, master_bytes(r));
+    if (r->master != NULL)
+        r->model.b->release(r->model.b, r->master, master_bytes(r));
     model_release(&r->model);
     weights_release(&r->weights);
     *r = (struct reference){0};
 }
 
-/* The fp32 values, made from the weights when they are first needed */
-static int values(struct reference *r, float **out)
+/* Host memory for a part of the arenas, which may be a device's */
+enum { N_PART = 65536 };
+struct part {
+    float policy[N_PART], ref[N_PART];
+    uint16_t narrow[N_PART];
+};
+
+static int64_t part_len(const struct reference *r, int64_t first)
 {
-    const struct weights *const w = &r->weights;
-    if (w->dtype != DTYPE_F32 && r->master == NULL) {
-        void *block = NULL;
-        TRY(mem_reserve(&block, master_bytes(r), "reference in fp32"));
-        r->master = block;
-        dtype_widen(r->master, w->data, w->dtype, w->table.n_elems);
+    const int64_t left = r->weights.table.n_elems - first;
+    return left < N_PART ? left : N_PART;
+}
+
+static char *weights_at(const struct reference *r, int64_t first)
+{
+    return (char *)r->weights.data + (size_t)first * dtype_bytes(r->weights.dtype);
+}
+
+/* fp32 values x (n) from element `first` on, and the weights that are rounded from them
+ */
+static void put_values(struct reference *r, struct part *part, const float *x,
+                       int64_t first, int64_t n)
+{
+    struct backend *const b = r->model.b;
+    const enum dtype dtype = r->weights.dtype;
+    if (r->master == NULL) {
+        b->upload(b, weights_at(r, first), x, (size_t)n * sizeof(*x));
+        return;
     }
-    *out = w->dtype == DTYPE_F32 ? w->data : r->master;
+    dtype_narrow(part->narrow, dtype, x, n);
+    b->upload(b, r->master + first, x, (size_t)n * sizeof(*x));
+    b->upload(b, weights_at(r, first), part->narrow, (size_t)n * dtype_bytes(dtype));
+}
+
+/* The fp32 values, made from the weights when they are first needed */
+static int need_values(struct reference *r, struct part *part)
+{
+    struct backend *const b = r->model.b;
+    const enum dtype dtype = r->weights.dtype;
+    void *block = NULL;
+    if (dtype == DTYPE_F32 || r->master != NULL)
+        return STATUS_OK;
+    TRY(b->reserve(b, &block, master_bytes(r), "reference in fp32"));
+    r->master = block;
+    for (int64_t i = 0; i < r->weights.table.n_elems; i += N_PART) {
+        const int64_t n = part_len(r, i);
+        b->download(b, part->narrow, weights_at(r, i), (size_t)n * dtype_bytes(dtype));
+        dtype_widen(part->ref, part->narrow, dtype, n);
+        b->upload(b, r->master + i, part->ref, (size_t)n * sizeof(float));
+    }
     return STATUS_OK;
 }
 
-/* The compute weights from the fp32 values, elements first .. first + n - 1 */
-static void narrow(struct reference *r, int64_t first, int64_t n)
+static const float *values(const struct reference *r)
 {
-    const enum dtype dtype = r->weights.dtype;
-    if (r->master != NULL)
-        dtype_narrow((char *)r->weights.data + (size_t)first * dtype_bytes(dtype),
-                     dtype, r->master + first, n);
+    return r->master != NULL ? r->master : r->weights.data;
 }
 
 int reference_move(struct reference *r, const struct optim *policy, double share)
 {
-    enum { N = 65536 };
     struct backend *const b = policy->b;
-    const int64_t n_all = r->weights.table.n_elems;
-    float *ref = NULL;
-    TRY(values(r, &ref));
-    float *const now = mem_alloc(N * sizeof(*now));
-    for (int64_t first = 0; first < n_all; first += N) {
-        const int64_t n = n_all - first < N ? n_all - first : N;
-        b->download(b, now, policy->master + first, (size_t)n * sizeof(*now));
-        for (int64_t i = 0; i < n; i++) {
-            const double old = (double)ref[first + i];
-            ref[first + i] = (float)(share * (double)now[i] + (1.0 - share) * old);
-        }
-        narrow(r, first, n);
+    struct part *const part = mem_alloc(sizeof(*part));
+    const int status = need_values(r, part);
+    for (int64_t i = 0; status == STATUS_OK && i < r->weights.table.n_elems;
+         i += N_PART) {
+        const int64_t n = part_len(r, i);
+        b->download(b, part->policy, policy->master + i, (size_t)n * sizeof(float));
+        b->download(b, part->ref, values(r) + i, (size_t)n * sizeof(float));
+        for (int64_t k = 0; k < n; k++)
+            part->ref[k] = (float)(share * (double)part->policy[k] +
+                                   (1.0 - share) * (double)part->ref[k]);
+        put_values(r, part, part->ref, i, n);
     }
-    mem_free(now);
-    r->is_moved = true;
-    return STATUS_OK;
+    mem_free(part);
+    r->is_moved = r->is_moved || status == STATUS_OK;
+    return status;
 }
 
 int reference_save(const struct reference *r, const char *path)
 {
     const struct weights *const w = &r->weights;
-    const float *const data = r->master != NULL ? r->master : w->data;
     CHECK(r->master != NULL || w->dtype == DTYPE_F32, "%s: no fp32 values", path);
-    return arena_save(path, &w->hp, &w->table, data);
+    return arena_save(path, &w->hp, &w->table, values(r));
 }
 
 int reference_load(struct reference *r, const char *path)
 {
-    float *data = NULL;
-    TRY(values(r, &data));
-    TRY(arena_load(path, &r->weights.hp, &r->weights.table, data));
-    narrow(r, 0, r->weights.table.n_elems);
-    r->is_moved = true;
-    return STATUS_OK;
+    const struct weights *const w = &r->weights;
+    struct part *const part = mem_alloc(sizeof(*part));
+    float *const data = mem_alloc(master_bytes(r));
+    int status = need_values(r, part);
+    if (status == STATUS_OK)
+        status = arena_load(path, &w->hp, &w->table, data);
+    for (int64_t i = 0; status == STATUS_OK && i < w->table.n_elems; i += N_PART)
+        put_values(r, part, data + i, i, part_len(r, i));
+    r->is_moved = r->is_moved || status == STATUS_OK;
+    mem_free(data);
+    mem_free(part);
+    return status;
 }

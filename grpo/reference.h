@@ -20,7 +20,7 @@
 struct reference {
     struct weights weights;
     struct model model; /* what the learner runs */
-    float *master;      /* host, fp32; NULL until it moves, and when weights are F32 */
+    float *master;      /* backend, fp32; NULL until it moves, and for F32 weights */
     bool is_moved;      /* differs from the start: belongs into checkpoints */
 };
 /* Loads `dir`; policy: whose backend, positions and softmax the reference shares. */

@@ -240,9 +240,11 @@ static void put_step(struct trainer *t, const struct step_stats *st, char *tail,
     put(t, "response_len_max", r.len_max);
     put(t, "truncated_share", r.truncated);
     put_learning(t, st);
-    put(t, "staleness", t->now->is_on_policy ? 0.0 : 1.0);
+    if (t->given == NULL)
+        put(t, "staleness", t->now->is_on_policy ? 0.0 : 1.0);
     put_draw(t);
-    put_load(t);
+    if (!t->now->g.is_unrouted)
+        put_load(t);
     put_times(t, st);
     const int n = snprintf(tail, size,
                            "reward %.3f  right %.1f%%  form %.1f%%  len %.1f  |g| %.3g "

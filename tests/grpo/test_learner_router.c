@@ -92,6 +92,32 @@ static void test_whose_routes(void **state)
         case_stop(all[i]);
 }
 
+/* Old log-probs of the learner's own pass see the experts that updates will see: the
+ * first ratio is 1 although the records' routes are not those of the routers. */
+static void test_old_logp(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {
+        "grpo.routing_replay=off", "grpo.routing_replay=r2", "grpo.routing_replay=r3"};
+    for (int k = 0; k < 3; k++) {
+        const char *const words[CASE_WORDS] = {kinds[k], "grpo.old_logp=learner"};
+        struct learner_case x;
+        struct learner_report r;
+        case_start(&x, self, 1, DTYPE_BF16, 41, words);
+        for (int64_t i = 0; i < CASE_NEW; i++) { /* layer 0: the next expert */
+            uint16_t *const at = groups_routes(&x.g, 0, 0) + i * x.g.route_width;
+            for (int64_t j = 0; j < x.s.m.hp.top_k; j++)
+                at[j] = (uint16_t)((at[j] + 1) % x.s.m.hp.n_experts);
+        }
+        assert_int_equal(learner_begin(x.l, &x.g), 0);
+        assert_int_equal(case_update(&x, false, &r), 0);
+        assert_true(r.sums.ratio == r.sums.n_tokens && r.sums.kl_old == 0.0);
+        assert_true((r.behaviour_diff_max > 0.0) == (k == 2));
+        assert_true(r.n_route_diffs > 0);
+        case_stop(&x);
+    }
+}
+
 static void test_frozen(void **state)
 {
     (void)state;
@@ -310,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_whose_routes),
+        cmocka_unit_test(test_old_logp),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_losses_same_bits),
         cmocka_unit_test(test_losses_gradient),
