@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "grpo/preset.h"
+
 #define OFF(section, field)                                                            \
     (offsetof(struct config, section) + offsetof(struct config_##section, field))
 #define INT(key, section, field, def, lo, hi, help)                                    \
@@ -28,6 +30,10 @@
     {                                                                                  \
         key, OPTION_CHOICE, OFF(section, field), def, 0.0, 0.0, choices, help          \
     }
+
+#define AGGREGATION_CHOICES                                                            \
+    "token_mean|sequence_mean|token_sum|sequence_sum|constant|padded|micro_token_mean"
+#define KL_CHOICES "k1|abs|k2|k3|k3_clamped|k1+|abs+|k2+|k3+|k3_clamped+"
 
 static const struct option items[] = {
     TEXT("run.dir", run, dir, "runs/run", "directory of everything the run writes"),
@@ -135,9 +141,28 @@ static const struct option items[] = {
     INT("grpo.mini_batch", grpo, mini_batch, "0", 0.0, 1e6,
         "prompts per optimiser update; 0: all of the step's"),
     INT("grpo.epochs", grpo, epochs, "1", 1.0, 100.0, "passes over a step's samples"),
-    CHOICE("grpo.advantage", grpo, advantage, "group", "group|mean_only",
-           "(r - mean) / (std + eps) per group, std unbiased; or r - mean (Dr. GRPO)"),
+    CHOICE("grpo.preset", grpo, preset, "none", PRESET_CHOICES,
+           "named sets of options, listed below; keys given explicitly win"),
+    CHOICE(
+        "grpo.advantage", grpo, advantage, "group",
+        "group|mean_only|batch_std|leave_one_out|rloo|reinforce_pp|"
+        "reinforce_pp_baseline|opo|gpg|pass_at_k|gdpo",
+        "from the rewards of a group: (r - mean) / (std + eps); r - mean (Dr. GRPO); "
+        "..."),
+    CHOICE("grpo.adv_std", grpo, adv_std, "unbiased", "unbiased|population",
+           "sum of squares divided by n - 1, or by n"),
     REAL("grpo.adv_eps", grpo, adv_eps, "1e-6", 0.0, 1.0, "added to the std"),
+    BOOL("grpo.adv_has_std", grpo, has_adv_std, "true",
+         "pass_at_k and gdpo divide by the group's std"),
+    CHOICE("grpo.adv_whiten", grpo, adv_whiten, "none", "none|batch|token",
+           "advantages to mean 0 and variance 1 over the step's sequences or tokens"),
+    CHOICE("grpo.adv_single", grpo, adv_single, "zero", "zero|reward",
+           "advantage of a sample that is alone in its group"),
+    REAL("grpo.gamma", grpo, gamma, "1.0", 0.0, 1.0, "discount of reinforce_pp"),
+    TEXT("grpo.reward_weights", grpo, reward_weights, "",
+         "of several reward functions, comma-separated; empty: 1 each"),
+    TEXT("grpo.reward_clip", grpo, reward_clip, "",
+         "\"low,high\" that the reward is clipped to; empty: off"),
     CHOICE("grpo.zero_variance", grpo, zero_variance, "keep", "keep|drop|refill",
            "groups of equal rewards stay in the token counts; leave the batch; or give "
            "way to further prompts, as many as are missing, until all groups differ "
@@ -150,22 +175,95 @@ static const struct option items[] = {
     BOOL("grpo.check_stale", grpo, is_stale_checked, "false",
          "with staleness: learners keep the weights that sampled and check that they "
          "reproduce every log-prob and route (one more forward, for debugging)"),
+    CHOICE("grpo.truncated", grpo, truncated, "keep", "keep|mask",
+           "completions cut at rollout.max_new count, or are masked"),
+    CHOICE("grpo.ratio", grpo, ratio, "token", "token|sequence|sequence_token|product",
+           "what the importance ratio is of; sequence: GSPO"),
+    REAL("grpo.ratio_clamp", grpo, ratio_clamp, "0", 0.0, 1e3,
+         "limit of a token's log-ratio (verl: 20); 0: off"),
+    CHOICE(
+        "grpo.objective", grpo, objective, "ppo_clip",
+        "ppo_clip|cispo|sapo|vespo|gpg|dppo_tv|dppo_kl|dro|kl_cov|gmpo|geo_mean|rloo",
+        "policy term from ratio and advantage"),
+    REAL("grpo.clip_low", grpo, clip_low, "0.2", 0.0, 1e6,
+         "ratio clipped below 1 - this"),
+    REAL("grpo.clip_high", grpo, clip_high, "0.2", 0.0, 1e6, "and above 1 + this"),
+    REAL("grpo.clip_dual", grpo, clip_dual, "0", 0.0, 1e6,
+         "loss of A < 0 at most -A times this (verl: 3); 0: off"),
+    REAL("grpo.clip_delta", grpo, clip_delta, "0", 0.0, 1e6,
+         "ratio at most this before the minimum (two-sided); 0: off"),
+    CHOICE("grpo.cap", grpo, cap, "relative", "relative|absolute",
+           "cispo: ratio in 1 - clip_low to 1 + clip_high, or at most clip_high"),
+    REAL("grpo.tau_pos", grpo, tau_pos, "1.0", 1e-9, 1e6, "sapo, A > 0"),
+    REAL("grpo.tau_neg", grpo, tau_neg, "1.05", 1e-9, 1e6, "sapo, A <= 0"),
+    REAL("grpo.vespo_k_pos", grpo, vespo_k_pos, "2", -1e6, 1e6, "vespo, A >= 0"),
+    REAL("grpo.vespo_lambda_pos", grpo, vespo_lambda_pos, "3", -1e6, 1e6, "the same"),
+    REAL("grpo.vespo_k_neg", grpo, vespo_k_neg, "3", -1e6, 1e6, "vespo, A < 0"),
+    REAL("grpo.vespo_lambda_neg", grpo, vespo_lambda_neg, "2", -1e6, 1e6, "the same"),
+    REAL("grpo.dro_beta", grpo, dro_beta, "0.5", -1e6, 1e6,
+         "of the squared log-ratio in dro"),
+    REAL("grpo.cov_share", grpo, cov_share, "0.0002", 0.0, 1.0,
+         "kl_cov: share of the tokens held back"),
+    REAL("grpo.cov_coef", grpo, cov_coef, "0.1", -1e6, 1e6,
+         "kl_cov: of their |log-ratio|"),
+    CHOICE(
+        "grpo.aggregation", grpo, aggregation, "token_mean", AGGREGATION_CHOICES,
+        "from tokens to the loss: mean over a mini-batch's tokens, over sequences of "
+        "token means, ..."),
+    CHOICE("grpo.kl_aggregation", grpo, kl_aggregation, "same",
+           "same|" AGGREGATION_CHOICES, "of the KL term"),
+    CHOICE("grpo.entropy_aggregation", grpo, entropy_aggregation, "same",
+           "same|" AGGREGATION_CHOICES, "of the entropy bonus"),
+    REAL("grpo.norm_tokens", grpo, norm_tokens, "0", 0.0, 1e9,
+         "divisor of aggregation constant; 0: rollout.max_new"),
+    INT("grpo.micro_seqs", grpo, micro_seqs, "0", 0.0, 1e9,
+        "sequences of a micro-batch of aggregation micro_token_mean; 0: by tokens"),
+    INT("grpo.micro_loss_tokens", grpo, micro_loss_tokens, "24000", 1.0, 1e12,
+        "response tokens of a micro-batch of micro_token_mean"),
+    REAL("grpo.count_eps", grpo, count_eps, "0", 0.0, 1.0,
+         "added to token counts in means (verl: 1e-8)"),
+    REAL("grpo.kl_coef", grpo, kl_coef, "0", -1e6, 1e6,
+         "of the KL against the reference in the loss (0: none)"),
+    CHOICE("grpo.kl", grpo, kl, "k3", KL_CHOICES,
+           "its estimator; +: with the gradient of k2"),
+    BOOL("grpo.kl_weighted", grpo, is_kl_weighted, "false",
+         "KL times the importance ratio: unbiased off-policy"),
+    REAL("grpo.reward_kl_coef", grpo, reward_kl_coef, "0", -1e6, 1e6,
+         "of the KL that is taken off the reward (0: none)"),
+    CHOICE("grpo.reward_kl", grpo, reward_kl, "k1", KL_CHOICES, "its estimator"),
+    REAL("grpo.entropy_coef", grpo, entropy_coef, "0", -1e6, 1e6,
+         "entropy bonus per token"),
+    REAL("grpo.entropy_quantile", grpo, entropy_quantile, "1.0", 0.0, 1.0,
+         "share of the mini-batch's tokens, by entropy, that the policy term keeps"),
+    BOOL("grpo.off_policy_mask", grpo, has_off_policy_mask, "false",
+         "leave out sequences with A < 0 that the policy has moved away from"),
+    REAL("grpo.off_policy_max", grpo, off_policy_max, "0.1", -1e6, 1e6,
+         "from this mean of (behaviour - current) log-probs on"),
     CHOICE("grpo.old_logp", grpo, old_logp, "auto", "auto|rollout|learner",
            "the ratio is against the log-probs recorded at sampling, or against those "
            "the learner recomputes before the step's first update; auto: learner for "
            "data.trajectories, else rollout"),
-    CHOICE("grpo.objective", grpo, objective, "ppo_clip", "ppo_clip",
-           "loss of a token from its ratio and advantage"),
-    REAL("grpo.clip_low", grpo, clip_low, "0.2", 0.0, 1.0,
-         "ratio clipped below 1 - this"),
-    REAL("grpo.clip_high", grpo, clip_high, "0.2", 0.0, 100.0, "and above 1 + this"),
-    CHOICE("grpo.aggregation", grpo, aggregation, "token_mean",
-           "token_mean|sequence_mean",
-           "mean over a mini-batch's tokens, or over sequences of token means"),
-    REAL("grpo.kl_coef", grpo, kl_coef, "0", 0.0, 100.0,
-         "of the k3 KL against the frozen start (0: no reference is kept)"),
-    REAL("grpo.entropy_coef", grpo, entropy_coef, "0", -100.0, 100.0,
-         "entropy bonus per token"),
+    CHOICE(
+        "grpo.is_correction", grpo, is_correction, "none",
+        "none|token_truncate|token_mask|sequence_truncate|sequence_mask",
+        "importance weights of old_logp against the recorded log-probs (TIS, IcePop)"),
+    REAL("grpo.is_high", grpo, is_high, "2.0", 0.0, 1e308,
+         "largest weight; 1e308: no limit"),
+    REAL("grpo.is_low", grpo, is_low, "0", -1e308, 1e308, "least weight"),
+    REAL("grpo.is_clamp", grpo, is_clamp, "0", 0.0, 1e3,
+         "limit of the log of a weight (verl: 20); 0: off"),
+    BOOL("grpo.is_normalised", grpo, is_normalised, "false",
+         "divide the weights by their mean"),
+    CHOICE("grpo.correct_with", grpo, correct_with, "old", "old|current",
+           "corrections compare old_logp, or the current policy, with the recorded "
+           "log-probs"),
+    TEXT("grpo.reject", grpo, reject, "",
+         "criteria that mask tokens or sequences: token_k1, seq_mean_k3, ..., "
+         "comma-separated"),
+    TEXT("grpo.reject_limit", grpo, reject_limit, "",
+         "their limits: k1 a ratio lo_hi, others an upper bound"),
+    CHOICE("grpo.reject_counts", grpo, reject_counts, "before", "before|after",
+           "token counts of the loss from before or after rejection"),
     INT("grpo.ref_every", grpo, ref_every, "0", 0.0, 1e9,
         "steps after which the reference moves to the policy; 0: frozen; 1: EMA"),
     REAL("grpo.ref_mix", grpo, ref_mix, "0.6", 0.0, 1.0,
@@ -273,11 +371,9 @@ const struct options *config_options(void)
     return &table;
 }
 
-int config_parse(struct config *c, int argc, char *const *argv)
+static int apply_words(struct config *c, int argc, char *const *argv)
 {
     const struct options *const o = config_options();
-    *c = (struct config){0};
-    TRY(options_set_defaults(o, c));
     for (int i = 0; i < argc; i++) {
         const bool is_file = strchr(argv[i], '=') == NULL;
         if (is_file && i > 0)
@@ -289,6 +385,23 @@ int config_parse(struct config *c, int argc, char *const *argv)
                     : options_override(o, c, argv[i]));
     }
     return STATUS_OK;
+}
+
+int config_parse(struct config *c, int argc, char *const *argv)
+{
+    const struct options *const o = config_options();
+    *c = (struct config){0};
+    TRY(options_set_defaults(o, c));
+    TRY(apply_words(c, argc, argv));
+    if (c->grpo.preset == PRESET_NONE)
+        return STATUS_OK;
+    /* what was given explicitly must win wherever it stood: once more, over the preset
+     */
+    const int preset = c->grpo.preset;
+    options_release(o, c);
+    TRY(options_set_defaults(o, c));
+    TRY(preset_apply(preset, o, c));
+    return apply_words(c, argc, argv);
 }
 
 void config_release(struct config *c) { options_release(config_options(), c); }

@@ -32,6 +32,7 @@ enum config_replay { REPLAY_OFF, REPLAY_R2, REPLAY_R3 };
 enum config_router { ROUTER_TRAIN, ROUTER_FREEZE };
 enum config_old_logp { OLD_LOGP_AUTO, OLD_LOGP_ROLLOUT, OLD_LOGP_LEARNER };
 enum config_loss_on { LOSS_ALL, LOSS_COMPLETION };
+enum config_truncated { TRUNCATED_KEEP, TRUNCATED_MASK };
 
 struct config_run {
     char *dir;
@@ -67,12 +68,31 @@ struct config_reward {
 };
 struct config_grpo {
     int64_t steps, prompts, mini_batch, epochs, leaves;
-    int advantage, objective, aggregation, zero_variance;
-    double adv_eps, clip_low, clip_high, kl_coef, entropy_coef;
+    int preset;
+    bool is_first_noop;
+    /* advantages: grpo/advantage.h */
+    int advantage, adv_std, adv_whiten, adv_single, zero_variance, truncated, reward_kl;
+    double adv_eps, gamma, reward_kl_coef;
+    bool has_adv_std;
+    char *reward_weights, *reward_clip;
+    /* objectives: grpo/objective.h, grpo/ratio.h, grpo/kl.h, grpo/aggregate.h */
+    int ratio, objective, cap, kl, aggregation, kl_aggregation, entropy_aggregation;
+    double ratio_clamp, clip_low, clip_high, clip_dual, clip_delta, tau_pos, tau_neg;
+    double vespo_k_pos, vespo_lambda_pos, vespo_k_neg, vespo_lambda_neg;
+    double dro_beta, cov_share, cov_coef, kl_coef, entropy_coef, entropy_quantile;
+    double count_eps, norm_tokens, off_policy_max;
+    bool is_kl_weighted, has_off_policy_mask;
+    int64_t micro_seqs, micro_loss_tokens;
+    /* corrections: grpo/correction.h */
+    int old_logp, is_correction, correct_with, reject_counts;
+    double is_low, is_high, is_clamp;
+    bool is_normalised;
+    char *reject, *reject_limit;
+    /* whose samples, whose reference, which experts */
     int64_t staleness, refill_rounds, ref_every;
-    int old_logp, routing_replay, router;
+    int routing_replay, router;
     double ref_mix, aux_coef, z_coef;
-    bool is_first_noop, is_stale_checked;
+    bool is_stale_checked;
 };
 struct config_optim {
     double lr, min_lr, beta1, beta2, eps, weight_decay, clip_l2, clip_l1;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "grpo/commands.h"
+#include "grpo/preset.h"
 #include "grpo/prompt.h"
 
 struct help {
@@ -110,6 +111,24 @@ static const struct help helps[] = {
      "every\n"
      "tensor by its name on disk.\n",
      "model|grpo|rollout|learner"},
+    {"objective", "grpo objective FILE.jsonl [--explain | --as ours]",
+     "For whoever ports a recipe: loss, gradients, advantages and masks of given "
+     "log-probs and\n"
+     "rewards under another engine's options. One case per line: {\"id\": ..., "
+     "\"engine\":\n"
+     "\"trl\" | \"verl\", \"options\": {that engine's own names, over its defaults}, "
+     "\"input\":\n"
+     "{\"group\": [N], \"rewards\": [N][functions], \"logp\": [N][tokens], "
+     "\"logp_old\", \"logp_ref\",\n"
+     "\"logp_rollout\", \"entropy\", \"mask\", \"truncated\": [N], \"width\"}}; one "
+     "line of JSON out\n"
+     "for each, in order, with \"error\" where an option has no counterpart. Exit "
+     "status "
+     "3 when a\n"
+     "line was malformed (the others are still done).\n"
+     "--explain prints how every option was understood, --as ours the INI lines for "
+     "it.\n",
+     NULL},
     {"dump",
      "grpo dump MODEL --ids FILE.jsonl --out FILE.safetensors [--grads ce|pg]\n"
      "          [section.key=value ...]",
@@ -157,6 +176,8 @@ void help_command(const char *name, FILE *out)
             options_help(config_options(), h->sections, out);
             if (options_choice(h->sections, "prompt") >= 0)
                 prompt_presets_print(out);
+            if (strcmp(name, "train") == 0)
+                preset_help(out);
         }
         return;
     }

@@ -45,6 +45,14 @@ static int64_t page_limit(const struct batch_limits *bl)
     return n < bl->n_pages ? n : bl->n_pages;
 }
 
+/* The sum and the tree's scratch; one more than the sum in any case, for the weights
+ * as they were before an update. */
+static int64_t tree_arrays(const struct config *c)
+{
+    const int64_t depth = comm_tree_depth(c->grpo.leaves);
+    return 1 + (depth > 0 ? depth : 1);
+}
+
 int learner_plan(struct learner_plan *out, const struct model *m,
                  const struct config *c)
 {
@@ -53,8 +61,8 @@ int learner_plan(struct learner_plan *out, const struct model *m,
                              .n_rows = bl.n_rows,
                              .n_pages = page_limit(&bl),
                              .n_head_rows = c->learner.head_rows};
-    const size_t grads = (size_t)(1 + comm_tree_depth(c->grpo.leaves)) *
-                         (size_t)m->table.n_elems * sizeof(float);
+    const size_t grads = (size_t)tree_arrays(c) * (size_t)m->table.n_elems *
+                         sizeof(float);
     const size_t keep = acts_bytes(m, &al);
     const int64_t available = mem_available_bytes();
     const bool is_tight = available > 0 && keep > (size_t)available / 2;
@@ -71,18 +79,16 @@ int learner_plan(struct learner_plan *out, const struct model *m,
 
 static void lay_out_host(struct learner *l, struct carver *c)
 {
-    const int64_t n = l->max_tokens, g = l->c->rollout.group_size;
+    const int64_t n = l->max_tokens;
     l->rows = carve_i32(c, n);
     l->target = carve_i32(c, n);
     l->route_host = carve_i32(c, l->acts.max.n_rows * l->s.m->hp.top_k);
     l->logp = carve_f32(c, n, 1);
-    l->logp_old = carve_f32(c, n, 1);
     l->logp_behaviour = carve_f32(c, n, 1);
     l->logp_ref = carve_f32(c, n, 1);
     l->entropy = carve_f32(c, n, 1);
     l->dlogp = carve_f32(c, n, 1);
     l->dent = carve_f32(c, n, 1);
-    l->advantages = carve(c, l->mini_batch * g, sizeof(double));
     l->is_kept = carve(c, l->mini_batch, sizeof(bool));
     l->leaf_sums = carve(c, l->c->grpo.leaves, sizeof(*l->leaf_sums));
     l->all_sums = carve(c, comm_size(l->s.comm) * l->c->grpo.leaves,
@@ -102,7 +108,8 @@ static void lay_out_host(struct learner *l, struct carver *c)
 static void lay_out_dev(struct learner *l, struct carver *c)
 {
     const struct param_table *const t = &l->s.m->table;
-    l->tree = carve_f32(c, 1 + comm_tree_depth(l->c->grpo.leaves), t->n_elems);
+    l->tree = carve_f32(c, tree_arrays(l->c), t->n_elems);
+    weight_change_lay_out(&l->change, c, t->n_elems);
     if (l->s.m->hp.is_tied)
         l->grads.tied = carve_f32(c, param_find(t, PARAM_EMBED, -1)->n_elems, 1);
 }
@@ -120,6 +127,7 @@ static int reserve(struct learner *l)
     TRY(acts_init(&l->acts, m, &al));
     TRY(batch_init(&l->batch, m->b, &bl));
     TRY(optim_init(&l->optim, m->b, &m->table, l->s.data, m->dtype));
+    TRY(learner_step_init(&l->step, l->c));
     l->max_groups = bl.n_groups;
     /* a prompt's last row predicts one token of every completion */
     l->max_tokens = bl.n_rows + bl.n_seqs;
@@ -134,23 +142,16 @@ static int reserve(struct learner *l)
     dev = (struct carver){.base = l->dev_block};
     lay_out_host(l, &host);
     lay_out_dev(l, &dev);
+    weight_change_fill(&l->change, m->b);
     return STATUS_OK;
 }
 
 int learner_create(struct learner **out, const struct learner_setup *s)
 {
     struct learner *const l = mem_alloc(sizeof(*l));
-    int64_t n = 0;
     l->s = *s;
     l->c = s->config;
     l->mini_batch = mini_batch_of(l->c);
-    l->objective = objective_kinds(&n)[l->c->grpo.objective].fn;
-    l->aggregate = aggregation_kinds(&n)[l->c->grpo.aggregation].fn;
-    l->advantage = advantage_kinds(&n)[l->c->grpo.advantage].fn;
-    l->opt = (struct objective_options){.clip_low = l->c->grpo.clip_low,
-                                        .clip_high = l->c->grpo.clip_high,
-                                        .kl_coef = l->c->grpo.kl_coef,
-                                        .entropy_coef = l->c->grpo.entropy_coef};
     l->grads.is_router_frozen = l->c->grpo.router == ROUTER_FREEZE;
     int status = reserve(l);
     if (status == STATUS_OK)
@@ -168,6 +169,7 @@ void learner_free(struct learner *l)
     if (l == NULL)
         return;
     scan_release(&l->scan);
+    learner_step_release(&l->step);
     optim_release(&l->optim);
     batch_release(&l->batch);
     acts_release(&l->acts);
@@ -179,28 +181,15 @@ void learner_free(struct learner *l)
 
 struct optim *learner_optim(struct learner *l) { return &l->optim; }
 
-/* Advantages, kept groups, and the counts that normalise the loss; the same on every
- * rank. */
+/* Kept groups, and the counts that normalise the loss; the same on every rank. */
 static void prepare(struct learner *l, const struct minibatch *mb,
                     struct learner_report *r)
 {
-    const int64_t g = mb->g->n_samples;
-    double reward[4096]; /* the option table's limit of group_size */
     l->mb = mb;
-    l->n_seqs = l->n_all = 0;
-    for (int64_t i = 0; i < mb->n; i++) {
-        const struct sample_info *const info = groups_info(mb->g, mb->first + i, 0);
-        for (int64_t s = 0; s < g; s++)
-            reward[s] = (double)info[s].reward;
-        l->advantage(l->advantages + i * g, reward, g, l->c->grpo.adv_eps);
-        const bool is_flat = advantage_is_flat(reward, g);
-        l->is_kept[i] = !is_flat || l->c->grpo.zero_variance == ZERO_VARIANCE_KEEP;
-        r->n_flat_groups += is_flat;
-        for (int64_t s = 0; l->is_kept[i] && s < g; s++) {
-            l->n_seqs++;
-            l->n_all += info[s].n_tokens;
-        }
-    }
+    r->n_flat_groups = learner_step_minibatch(
+        &l->step, mb->first, mb->n, l->c->grpo.zero_variance != ZERO_VARIANCE_KEEP);
+    for (int64_t i = 0; i < mb->n; i++)
+        l->is_kept[i] = learner_step_is_used(&l->step, mb->first + i);
 }
 
 /* Objective of the micro-batch's groups, whose head rows are in l->logp etc.. */
@@ -214,17 +203,15 @@ static void apply_objective(struct learner *l, const struct micro *mi,
             continue;
         sums->n_prompt_tokens += g->n_prompt[l->mb->first + i];
         for (int64_t s = 0; s < g->n_samples; s++) {
-            const int64_t len = groups_info(g, l->mb->first + i, s)->n_tokens;
-            const struct objective_input in = {
-                .n = len,
+            const int64_t at = (l->mb->first + i) * g->n_samples + s;
+            const struct step_forward f = {
                 .logp = l->logp + n,
-                .logp_old = l->logp_old + n,
+                .recorded = l->logp_behaviour + n,
                 .logp_ref = l->s.ref == NULL ? NULL : l->logp_ref + n,
-                .entropy = l->entropy + n,
-                .advantage = l->advantages[i * g->n_samples + s],
-                .weight = l->aggregate(len, l->n_seqs, l->n_all)};
-            l->objective(l->dlogp + n, l->dent + n, &sums->sums, &in, &l->opt);
-            n += len;
+                .entropy = l->entropy + n};
+            learner_step_apply(&l->step, at, &f, l->dlogp + n, l->dent + n,
+                               &sums->sums);
+            n += g->info[at].n_tokens;
         }
     }
     sums->n_tokens += n;
@@ -244,10 +231,11 @@ static int micro_batch(struct learner *l, const struct micro *mi, void *user)
     sums->n_route_diffs += learner_route_diffs(l, mi);
     learner_keep_max(&sums->behaviour_diff_max, learner_behaviour_diff(l, mi->n));
     apply_objective(l, mi, sums);
+    const bool has_dent = l->step.recipe.objective.entropy_coef != 0.0;
     const struct model_loss loss = {.rows = l->rows,
                                     .target = l->target,
                                     .dlogp = l->dlogp,
-                                    .dent = l->opt.entropy_coef == 0.0 ? NULL : l->dent,
+                                    .dent = has_dent ? l->dent : NULL,
                                     .n = mi->n,
                                     .inv_temp = 1.0f / (float)l->c->rollout.temperature,
                                     .aux_f = router_has_losses(l) ? l->aux_f : NULL,
@@ -311,13 +299,39 @@ static int check_exact(const struct minibatch *mb, const struct learner_report *
         r->behaviour_diff_max, (long long)r->n_route_diffs);
 }
 
+/* The optimiser's step, and the length of the way that the weights went. */
+static int change_weights(struct learner *l, double lr, struct learner_report *r)
+{
+    struct backend *const b = l->s.m->b;
+    const struct config_optim *const o = &l->c->optim;
+    const int64_t n = l->s.m->table.n_elems;
+    float *const before = l->tree + n;
+    const struct optim_args args = {.lr = lr,
+                                    .beta1 = o->beta1,
+                                    .beta2 = o->beta2,
+                                    .eps = o->eps,
+                                    .weight_decay = o->weight_decay,
+                                    .clip_l2 = o->clip_l2,
+                                    .clip_l1 = o->clip_l1,
+                                    .is_router_frozen = l->grads.is_router_frozen};
+    b->copy(b, before, l->optim.master, (size_t)n * sizeof(float));
+    TRY(optim_step(&l->optim, l->tree, &args, &r->optim));
+    /* the gradient's array is free by now */
+    r->update_norm = weight_change_norm(&l->change, b, l->tree, l->optim.master,
+                                        before);
+    return STATUS_OK;
+}
+
 int learner_update(struct learner *l, const struct minibatch *mb,
                    struct learner_report *out)
 {
     struct learner_report r = {0};
-    CHECK(l->scan.block == NULL || l->scan.is_done, "an update before learner_begin");
+    CHECK(mb->g == l->step.g && mb->first + mb->n <= l->step.n_prompts,
+          "an update of prompts %lld to %lld before learner_begin",
+          (long long)mb->first, (long long)(mb->first + mb->n));
     prepare(l, mb, &r);
     TRY(router_prepare(l, &r));
+    TRY(scan_survey(l));
     memset(l->leaf_sums, 0, (size_t)l->c->grpo.leaves * sizeof(*l->leaf_sums));
     const struct comm_tree tree = {.n_leaves = l->c->grpo.leaves,
                                    .n = l->s.m->table.n_elems,
@@ -328,16 +342,7 @@ int learner_update(struct learner *l, const struct minibatch *mb,
     TRY(comm_tree_sum(l->s.comm, &tree, l->tree, scratch));
     TRY(gather_sums(l, &r));
     TRY(check_exact(mb, &r));
-    const struct config_optim *const o = &l->c->optim;
-    const struct optim_args args = {.lr = mb->lr,
-                                    .beta1 = o->beta1,
-                                    .beta2 = o->beta2,
-                                    .eps = o->eps,
-                                    .weight_decay = o->weight_decay,
-                                    .clip_l2 = o->clip_l2,
-                                    .clip_l1 = o->clip_l1,
-                                    .is_router_frozen = l->grads.is_router_frozen};
-    TRY(optim_step(&l->optim, l->tree, &args, &r.optim));
+    TRY(change_weights(l, mb->lr, &r));
     *out = r;
     return STATUS_OK;
 }

@@ -19,11 +19,6 @@ static int64_t add_group(struct learner *l, int64_t i, int64_t n)
         const int32_t *const tokens = groups_tokens(g, p, s);
         const int64_t row = batch_add_completion(&l->batch, tokens, len - 1);
         const float *const behaviour = groups_logp(g, p, s);
-        const float *const old = l->scan.is_done && l->scan.logp_old != NULL
-                                     ? l->scan.logp_old +
-                                           (p * g->n_samples + s) * g->max_new
-                                     : behaviour;
-        memcpy(l->logp_old + n, old, (size_t)len * sizeof(float));
         memcpy(l->logp_behaviour + n, behaviour, (size_t)len * sizeof(float));
         for (int64_t t = 0; t < len; t++, n++) {
             l->rows[n] = (int32_t)(t == 0 ? last : row + t - 1);

@@ -11,6 +11,8 @@
 #include "core/carve.h"
 #include "core/mem.h"
 #include "grpo/learner.h"
+#include "grpo/learner_step.h"
+#include "grpo/weight_change.h"
 
 /* What a leaf adds to the report; summed over leaves in order on every rank. */
 struct leaf_sums {
@@ -19,15 +21,14 @@ struct leaf_sums {
     double behaviour_diff_max;
 };
 
-/* What the learner's own forward says of a step's samples before the first update; of
- * this rank's leaves. Arrays as those of struct groups. NULL: not asked for. */
+/* The routes of the learner's own forward over a step's samples before the first
+ * update, for R2; of this rank's leaves. Arrays as those of struct groups. NULL: not
+ * asked for. */
 struct scan {
-    float *logp_old;         /* (P G, max_new) */
     uint16_t *routes;        /* (P G, max_new, route_width) */
     uint16_t *prompt_routes; /* (P, max_prompt, route_width) */
     void *block;
     size_t block_bytes;
-    bool is_done; /* of the running step */
 };
 
 struct learner {
@@ -37,16 +38,13 @@ struct learner {
     struct batch batch;
     struct optim optim;
     struct model_grads grads; /* tied part; data points at the leaf in work */
-    float *tree;              /* (1 + depth, n_elems): sum, then scratch */
-    objective_fn objective;
-    aggregation_fn aggregate;
-    advantage_fn advantage;
-    struct objective_options opt;
+    float *tree;              /* (1 + depth, at least 2, n_elems): sum, then scratch */
+    struct weight_change change;
+    struct learner_step step; /* the recipe and the running step */
     /* rows of the head in one micro-batch, host, (max_tokens) each */
     int32_t *rows, *target, *route_host;
-    float *logp, *logp_old, *logp_behaviour, *logp_ref, *entropy, *dlogp, *dent;
+    float *logp, *logp_behaviour, *logp_ref, *entropy, *dlogp, *dent;
     int32_t *replay;                        /* (L, n_rows max, K); NULL: no replay */
-    double *advantages;                     /* (prompts of a mini-batch, G) */
     bool *is_kept;                          /* (prompts of a mini-batch) */
     struct leaf_sums *leaf_sums, *all_sums; /* (leaves); (ranks, leaves) */
     /* load-balancing losses; NULL, 0 when both coefficients are 0 */
@@ -59,7 +57,6 @@ struct learner {
     int64_t max_tokens, max_groups, mini_batch;
     /* of the running update */
     const struct minibatch *mb;
-    int64_t n_seqs, n_all;
 };
 
 /* A NaN stays: it must not be forgotten for the next number. */
@@ -70,7 +67,7 @@ static inline void learner_keep_max(double *max, double x)
 }
 
 /* --- learner_micro.c. A micro-batch: the kept groups among first .. end - 1 of the
- * mini-batch, in l->batch (uploaded) with n head rows; l->rows, l->target, l->logp_old,
+ * mini-batch, in l->batch (uploaded) with n head rows; l->rows, l->target,
  * l->logp_behaviour are filled. */
 struct micro {
     int64_t first, end, n;
@@ -91,6 +88,9 @@ double learner_behaviour_diff(const struct learner *l, int64_t n);
 /* --- learner_scan.c */
 int scan_init(struct learner *l) WARN_UNUSED;
 void scan_release(struct scan *s);
+/* The running mini-batch's log-probs and entropies under the current policy, where the
+ * recipe divides by what they are. */
+int scan_survey(struct learner *l) WARN_UNUSED;
 
 /* --- learner_router.c. Sets up the replay of a micro-batch, or none. */
 void router_replay(struct learner *l, const struct micro *mi);

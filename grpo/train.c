@@ -48,6 +48,7 @@ static void add_report(struct step_stats *st, const struct learner_report *r,
     st->learn.aux_loss += r->aux_loss;
     st->learn.z_loss += r->z_loss;
     st->learn.optim.grad_l2 += r->optim.grad_l2;
+    st->learn.update_norm += r->update_norm;
     st->learn.optim.grad_l1 += r->optim.grad_l1;
     st->learn.optim.scale += r->optim.scale;
     st->n_updates++;

@@ -7,6 +7,7 @@
 
 #include "core/io.h"
 #include "core/log.h"
+#include "grpo/objective_recipe.h"
 #include "grpo/report.h"
 #include "grpo/stats.h"
 #include "grpo/trainer.h"
@@ -25,6 +26,9 @@ int record_open(struct trainer *t)
     const struct config *const c = &t->s.config;
     const int64_t last = t->step > 0 ? t->step : -1;
     struct buf text = {0};
+    struct recipe recipe;
+    TRY(recipe_init(&recipe, c));
+    recipe_describe(&recipe, "# ", &text);
     options_write(config_options(), c, &text);
     char *const path = io_join(c->run.dir, "config.ini");
     const int status = io_write_atomic(path, text.data, text.len);
@@ -80,21 +84,17 @@ static struct reward_stats summarise(const struct groups *g, int64_t n_groups)
     return s;
 }
 
+static void put_metric(void *t, const char *name, double value) { put(t, name, value); }
+
 static void put_learning(struct trainer *t, const struct step_stats *st)
 {
-    const struct objective_sums *const o = &st->learn.sums;
-    const double n = o->n_tokens > 0.0 ? o->n_tokens : 1.0;
     const double u = st->n_updates > 0 ? (double)st->n_updates : 1.0;
-    put(t, "loss", o->loss / u);
-    put(t, "kl_ref", o->kl_ref / n);
-    put(t, "kl_old", o->kl_old / n);
-    put(t, "entropy", o->entropy / n);
-    put(t, "ratio_mean", o->ratio / n);
-    put(t, "clip_low", o->clip_low / n);
-    put(t, "clip_high", o->clip_high / n);
+    put(t, "loss", st->learn.sums.loss / u);
+    objective_metrics(&st->learn.sums, put_metric, t);
     put(t, "grad_norm", st->learn.optim.grad_l2 / u);
     put(t, "grad_norm_l1", st->learn.optim.grad_l1 / u);
     put(t, "grad_scale", st->learn.optim.scale / u);
+    put(t, "update_norm", st->learn.update_norm / u);
     put(t, "lr", st->lr);
     if (t->s.config.grpo.aux_coef != 0.0 || t->s.config.grpo.z_coef != 0.0) {
         put(t, "aux_loss", st->learn.aux_loss / u);

@@ -5,6 +5,7 @@
 
 #include "core/io.h"
 #include "core/log.h"
+#include "grpo/objective_recipe.h"
 #include "grpo/trainer.h"
 
 static int check_given(const struct config *c)
@@ -21,6 +22,8 @@ static int check_given(const struct config *c)
 int trainer_check(const struct config *c)
 {
     const bool is_given = c->data.trajectories[0] != '\0';
+    struct recipe recipe;
+    TRY(recipe_init(&recipe, c));
     if (c->model.path[0] == '\0')
         return ERR(ERR_CONFIG,
                    "model.path is not set: the Hugging Face directory to train");
@@ -56,7 +59,7 @@ static int load_data(struct trainer *t)
 static int load_reference(struct trainer *t)
 {
     const struct config *const c = &t->s.config;
-    if (c->grpo.kl_coef == 0.0 || !world_learns(&t->world))
+    if (!recipe_needs_reference(&c->grpo) || !world_learns(&t->world))
         return STATUS_OK;
     const int dtype = c->model.dtype == CONFIG_DTYPE_AUTO
                           ? -1

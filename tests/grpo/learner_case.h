@@ -87,6 +87,7 @@ CASE_FN void case_start(struct learner_case *x, struct comm *comm, int64_t shape
     const struct learner_setup setup_of = {
         .m = &x->s.m, .comm = comm, .config = &x->c, .data = x->s.w.data};
     assert_int_equal(learner_create(&x->l, &setup_of), 0);
+    assert_int_equal(learner_begin(x->l, &x->g), 0);
 }
 
 CASE_FN void case_stop(struct learner_case *x)

@@ -164,6 +164,7 @@ static void test_losses_same_bits(void **state)
         const struct learner_setup ls = {
             .m = &x.s.m, .comm = self, .config = &x.c, .data = x.s.w.data};
         assert_int_equal(learner_create(&x.l, &ls), 0);
+        assert_int_equal(learner_begin(x.l, &x.g), 0);
         for (int i = 0; i < 2; i++) {
             assert_int_equal(case_update(&x, i == 0, &got), 0);
             assert_memory_equal(&got, &want[i], sizeof(got));
