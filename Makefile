@@ -33,6 +33,7 @@ endif
 # the CUDA backend is built where there is a compiler and something to compile
 SRC_cuda := $(wildcard cuda/*.cu)
 HAVE_CUDA := $(if $(SRC_cuda),$(NVCC))
+SRC_cuda_c := $(if $(HAVE_CUDA),$(wildcard cuda/*.c))
 CUDA_HOME = $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
 
 O ?= build/$(BUILD)$(if $(HAVE_MPI),,-nompi)$(if $(HAVE_CUDA),-cuda)
@@ -51,14 +52,19 @@ LIBS = -lpcre2-8 -ljansson -linih -lxxhash -lutf8proc -lm -lpthread
 MPI_CFLAGS := $(if $(HAVE_MPI),$(shell mpicc --showme:compile 2>/dev/null))
 MPI_LIBS   := $(if $(HAVE_MPI),$(shell mpicc --showme:link 2>/dev/null))
 
-NVCC_ARCH ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
+# sm_90a: wgmma and TMA; PTX of 9.0 for what comes later
+NVCC_ARCH ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
+             -gencode arch=compute_90,code=compute_90
 NVCCFLAGS_release = -O3 -lineinfo
 NVCCFLAGS_debug = -O1 -g -DDEBUG
 NVCCFLAGS_asan = $(NVCCFLAGS_debug)
 NVCCFLAGS_tsan = $(NVCCFLAGS_debug)
 NVCCFLAGS_coverage = -O1 -g
-NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -Xcompiler -fopenmp,-Wall,-Werror $(NVCCFLAGS_$(BUILD)) $(NVCCFLAGS)
-CUDA_LIBS = $(if $(HAVE_CUDA),-L$(CUDA_HOME)/lib64 -Wl$(comma)-rpath$(comma)$(CUDA_HOME)/lib64 -lcublas -lcudart -lstdc++)
+# -fmad=false: kernels fuse where they say so, as cpu/ does
+NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -fmad=false --Werror all-warnings \
+                -Xcompiler -Wall,-Wextra,-Werror,-Wno-missing-field-initializers,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics $(NVCCFLAGS_$(BUILD)) $(NVCCFLAGS)
+# cudart finds the driver when it runs: nothing of CUDA is needed to start the program
+CUDA_LIBS = $(if $(HAVE_CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lpthread)
 NCCL_LIBS = $(if $(SRC_dist_cu),-lnccl)
 comma = ,
 
@@ -85,10 +91,10 @@ SRC_cpu_isa := $(filter-out cpu/cpu.c,$(wildcard cpu/*.c))
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 $(foreach f,grpo rollout model reward dist core,$(eval OBJ_$(f) := $(call obj,$(SRC_$(f)))))
 OBJ_cpu := $(call obj,$(wildcard cpu/cpu.c)) $(foreach i,$(ISAS),$(patsubst cpu/%.c,$(O)/cpu/%.$(i).o,$(SRC_cpu_isa)))
-OBJ_cuda_ops := $(patsubst %.cu,$(O)/%.o,$(SRC_cuda))
+OBJ_cuda_ops := $(patsubst %.cu,$(O)/%.o,$(SRC_cuda)) $(call obj,$(SRC_cuda_c))
 OBJ_dist += $(patsubst %.cu,$(O)/%.o,$(SRC_dist_cu))
 
-LIB = $(foreach f,$(FOLDERS),$(O)/lib$(f).a) $(if $(HAVE_CUDA),$(O)/libcuda_ops.a)
+LIB = $(if $(HAVE_CUDA),$(O)/libcuda_ops.a) $(foreach f,$(FOLDERS),$(O)/lib$(f).a)
 
 .PHONY: all FORCE
 all: $(O)/bin/grpo bin/grpo
@@ -108,6 +114,7 @@ $(eval $(call stamp_rule,cuda_flags,$$(CUDA_FLAGS_TEXT)))
 $(foreach f,$(FOLDERS) cuda_ops,$(eval $(call stamp_rule,lib$(f),$$(OBJ_$(f)))))
 
 $(O)/dist/%.o: CFLAGS_ALL += $(MPI_CFLAGS)
+$(O)/tests/cuda/%.o: CFLAGS_ALL += $(if $(HAVE_CUDA),-isystem $(CUDA_HOME)/include)
 # only main.c names a backend, so only it knows whether this one exists
 $(O)/grpo/main.o: CFLAGS_ALL += -DHAVE_CUDA=$(if $(HAVE_CUDA),1,0)
 $(O)/grpo/main.o: $(O)/cuda_flags.stamp
@@ -170,7 +177,8 @@ endef
 $(foreach f,$(TEST_FOLDERS),$(eval $(call test_rule,$(f))))
 
 # bench/bench_<what>.c are programs, the other files there are shared by them
-BENCH_BINS := $(patsubst %.c,$(O)/%,$(wildcard bench/bench_*.c))
+BENCH_BINS := $(patsubst %.c,$(O)/%,$(wildcard bench/bench_*.c)) \
+              $(if $(HAVE_CUDA),$(patsubst %.cu,$(O)/%,$(wildcard bench/bench_*.cu)))
 $(O)/bench/bench_%: $(O)/bench/bench_%.o $(call obj,$(filter-out bench/bench_%,$(wildcard bench/*.c))) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(filter %.o,$^) $(LIB) $(LIBS) $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS) -ldl -o $@

@@ -17,6 +17,10 @@
 
 #include "core/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* false on overflow (or a negative result for the int64 forms); *out untouched then */
 bool checked_add(int64_t a, int64_t b, int64_t *out);
 bool checked_mul(int64_t a, int64_t b, int64_t *out);
@@ -68,4 +72,7 @@ void buf_put_json_string(struct buf *b, const char *s,
                          size_t len); /* quoted, escaped; bad UTF-8
                                          becomes U+FFFD */
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -11,6 +11,8 @@
  * ascending, from acc = 0 (or from the value in memory where the contract says +=). A
  * reduction over a row of length n uses 16 lane accumulators (element i goes to lane i
  * % 16, ascending), then folds halves: 16 -> 8 -> 4 -> 2 -> 1. It depends on n only.
+ * - Weights of matrix products have the backend's product_layout (core/tensor.h); so do
+ *   their gradients. Only where an element lies depends on it.
  * - `+=` outputs continue the chain from memory over rows in ascending order, so that
  *   splitting a batch of rows into several calls gives the same bits as one call.
  * - exp, log, rsqrt, sin, cos are our own: libm cannot change a bit.
@@ -20,6 +22,7 @@
 #ifndef CORE_OPS_H
 #define CORE_OPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,13 +40,16 @@ enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
  * page stride = 2 * n_kv_heads * head_dim * KV_BLOCK floats. Position t of a sequence
  * lies in page pages[page_off[s] + t / KV_BLOCK], slot t % KV_BLOCK. Query rows of a
  * sequence are adjacent, positions ascending by one. A row at position pos sees
- * positions max(0, pos - window + 1) .. pos (window 0: from 0).
+ * positions max(0, pos - window + 1) .. pos (window 0: from 0). A page that several
+ * sequences hold has the same place in all their lists, as its positions are the same.
  */
 struct attn_batch {
     int64_t n_rows, n_seqs, n_groups;
     int64_t n_heads, n_kv_heads, head_dim, window;
     int64_t ld_q; /* floats from one row of q (dq) to the next */
     float scale;
+    bool is_narrow; /* a backend may round q, k, v, p and their gradients to bf16 as
+                       operands of products, as it does for weights of that dtype */
     const int32_t *row_off;   /* (n_seqs + 1) query rows of each sequence */
     const int32_t *first_pos; /* (n_seqs) position of its first query row */
     const int32_t *page_off;  /* (n_seqs + 1) into pages */
@@ -91,7 +97,7 @@ struct adamw_args {
   /* dx (m, k) = dy (m, n) W */                                                        \
   X(gemm_dx, (struct backend *b, float *dx, const float *dy, const struct weight *w,   \
               const int32_t *off, int64_t m))                                          \
-  /* dw (packed as w, fp32) += dy^T x, rows ascending */                               \
+  /* dw (laid out as w, fp32) += dy^T x, rows ascending */                             \
   X(gemm_dw, (struct backend *b, float *dw, const float *dy, const float *x,           \
               const struct weight *w, const int32_t *off, int64_t m))                  \
   /* y (m, k) = w * x * rsqrt(mean(x^2) + eps), w (k) */                               \
@@ -213,8 +219,24 @@ struct backend;
 struct backend {
     const char *name; /* "cpu (avx512, 2 threads)" */
     void *state;      /* the backend's own */
+    bool is_host;     /* its memory is host memory: the host may read and write it */
+    enum weight_layout product_layout; /* of the weights of matrix products */
+    /* zeroed, 64-byte aligned */
     int (*reserve)(struct backend *b, void **out, size_t bytes, const char *what);
     void (*release)(struct backend *b, void *p, size_t bytes);
+    /* bytes that reserve could still give; 0: unknown */
+    int64_t (*available)(struct backend *b);
+    /*
+     * Sequences of ops that come again and again with the same arguments (what lies in
+     * memory may differ), for backends to which every call costs: replay runs what was
+     * recorded under (owner, key) and returns true. Where it returns false the caller
+     * runs the ops, between record_begin and record_end; a backend may well record
+     * nothing. Between them no upload, download or norms. forget drops an owner's.
+     */
+    bool (*replay)(struct backend *b, const void *owner, int64_t key);
+    void (*record_begin)(struct backend *b, const void *owner, int64_t key);
+    void (*record_end)(struct backend *b);
+    void (*forget)(struct backend *b, const void *owner);
 #define X(op, params) void(*op) params;
     OPS_LIST(X)
 #undef X

@@ -5,49 +5,28 @@
 
 #include <math.h>
 
+#include "core/philox.h"
 #include "core/status.h"
 
 void philox4x32_10(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2])
 {
-    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
-    uint32_t k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = (uint64_t)0xD2511F53u * c0;
-        const uint64_t p1 = (uint64_t)0xCD9E8D57u * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c1 = (uint32_t)p1;
-        c3 = (uint32_t)p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-}
-
-static void stream_key(uint32_t key[2], uint64_t seed, enum rng_stream stream)
-{
-    key[0] = (uint32_t)seed;
-    key[1] = (uint32_t)(seed >> 32) ^ (uint32_t)stream * 0x9E3779B9u;
+    philox_block(out, counter, key);
 }
 
 void rng_block(uint32_t out[4], uint64_t seed, enum rng_stream stream, uint32_t a,
                uint32_t b, uint32_t c, uint32_t d)
 {
     uint32_t key[2];
-    stream_key(key, seed, stream);
+    philox_key(key, seed, (uint32_t)stream);
     const uint32_t counter[4] = {a, b, c, d};
-    philox4x32_10(out, counter, key);
+    philox_block(out, counter, key);
 }
 
 float rng_uniform(uint64_t seed, enum rng_stream stream, uint32_t a, uint32_t b,
                   uint32_t c, uint32_t d)
 {
-    uint32_t w[4];
-    rng_block(w, seed, stream, a, b, c, d);
-    return (float)(w[0] >> 8) * 0x1p-24f;
+    const uint32_t counter[4] = {a, b, c, d};
+    return philox_uniform(seed, (uint32_t)stream, counter);
 }
 
 float rng_normal(uint64_t seed, enum rng_stream stream, uint32_t a, uint32_t b,
@@ -70,9 +49,9 @@ uint32_t rng_below(uint64_t seed, enum rng_stream stream, uint32_t n, uint32_t a
     CHECK(n >= 1 && n <= 0x80000000u, "range of %u", n);
     const uint32_t n_rejected = (0u - n) % n;
     uint32_t key[2], w[4] = {a, b, c, d};
-    stream_key(key, seed, stream);
+    philox_key(key, seed, (uint32_t)stream);
     for (;;) {
-        philox4x32_10(w, w, key);
+        philox_block(w, w, key);
         for (int i = 0; i < 4; i++) {
             const uint64_t m = (uint64_t)w[i] * n;
             if ((uint32_t)m >= n_rejected)

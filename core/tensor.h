@@ -1,9 +1,12 @@
 /*
- * Dtypes and the packed weight, the one layout all matrix products read.
+ * Dtypes, and the two layouts of weights.
  *
  * Glossary of dimensions: N rows (tokens), D model, F expert ffn, E experts, K top-k, H
  * heads, G kv heads, T time, V vocab, L layers, R ranks. In a product's own terms
  * (gemm): m rows of x, n outputs, k inputs.
+ *
+ * A weight of matrix products has the layout that the backend reads: PLAIN is
+ * row-major, (n_mats, n, k), as on disk (cuda/); PACKED is panels (cpu/).
  *
  * A packed weight holds `n_mats` matrices W (n, k), y = x W^T. Matrix e is ceil(n/32)
  * panels of 32 outputs; panel p stores for each k = 0..k-1 the 32 values W[32p ..

@@ -44,6 +44,28 @@ static void cpu_release(struct backend *b, void *p, size_t bytes)
     mem_release(p, bytes);
 }
 
+static int64_t cpu_available(struct backend *b)
+{
+    (void)b;
+    return mem_available_bytes();
+}
+
+/* A call costs nothing here: nothing is recorded. */
+static bool cpu_replay(struct backend *b, const void *owner, int64_t key)
+{
+    (void)b, (void)owner, (void)key;
+    return false;
+}
+
+static void cpu_record_begin(struct backend *b, const void *owner, int64_t key)
+{
+    (void)b, (void)owner, (void)key;
+}
+
+static void cpu_record_end(struct backend *b) { (void)b; }
+
+static void cpu_forget(struct backend *b, const void *owner) { (void)b, (void)owner; }
+
 enum cpu_isa cpu_isa_best(void)
 {
 #if defined(__x86_64__)
@@ -92,6 +114,11 @@ static void fill_table(struct backend *b, enum cpu_isa isa)
     }
     b->reserve = cpu_reserve;
     b->release = cpu_release;
+    b->available = cpu_available;
+    b->replay = cpu_replay;
+    b->record_begin = cpu_record_begin;
+    b->record_end = cpu_record_end;
+    b->forget = cpu_forget;
 }
 
 int cpu_backend_init(struct backend *b, enum cpu_isa isa, int n_threads)
@@ -113,7 +140,8 @@ int cpu_backend_init(struct backend *b, enum cpu_isa isa, int n_threads)
     s->scratch = scratch;
     snprintf(s->name, sizeof(s->name), "cpu (%s, %d thread%s)", cpu_isa_name(use), n,
              n == 1 ? "" : "s");
-    *b = (struct backend){.name = s->name, .state = s};
+    *b = (struct backend){
+        .name = s->name, .state = s, .is_host = true, .product_layout = WEIGHT_PACKED};
     fill_table(b, use);
     return 0;
 }

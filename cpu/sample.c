@@ -48,7 +48,7 @@ static uint32_t key_of(float z)
     return u >> 31 ? ~u : u | UINT32_C(0x80000000);
 }
 
-static float float_of(uint32_t key)
+static float logit_of(uint32_t key)
 {
     const uint32_t u = key >> 31 ? key & UINT32_C(0x7fffffff) : ~key;
     float x;
@@ -71,7 +71,7 @@ static float below(float z) { return nextafterf(z, -INFINITY); }
 static void apply_cut(const struct cut *cut, const float *z, float *e, int64_t n,
                       int64_t *n_ties)
 {
-    const float smallest = float_of(cut->key), low = below(smallest);
+    const float smallest = logit_of(cut->key), low = below(smallest);
     v16 equal = v16_zero();
     for (int64_t i = 0; i < n; i += V16) {
         const v16 a = v16_load(z + i);
@@ -133,8 +133,8 @@ struct key_range {
 
 static bool has_in_range(const float *z, int64_t n, const struct key_range *range)
 {
-    const float low = below(float_of(range->prefix));
-    const float high = float_of(range->prefix | ~range->mask);
+    const float low = below(logit_of(range->prefix));
+    const float high = logit_of(range->prefix | ~range->mask);
     v16 count = v16_zero();
     for (int64_t i = 0; i < n; i += V16)
         count = v16_add(count, is_between(v16_load(z + i), low, high));
@@ -191,7 +191,7 @@ static struct cut find_cut(const struct row *row, bool by_mass, double want)
         range.prefix |= (uint32_t)found << shifts[level];
         range.mask = ~UINT32_C(0) << shifts[level];
     }
-    const float e = by_mass ? vm_exp(float_of(range.prefix) - row->stats.max) : 1.0f;
+    const float e = by_mass ? vm_exp(logit_of(range.prefix) - row->stats.max) : 1.0f;
     const double n_ties = ceil(want / (double)e);
     return (struct cut){.key = range.prefix,
                         .n_ties = n_ties < 1     ? 1

@@ -1,6 +1,6 @@
 /*
  * exp, log, sigmoid and 1/sqrt on 16 lanes, from IEEE operations only: the three builds
- * and the scalar forms (lane 0 of the same code) give the same bits, whatever libm.
+ * and the scalar forms give the same bits, whatever libm. Constants: core/fmath.h.
  *
  * exp: x = n ln2 + r, |r| <= ln2 / 2; exp(r) = 1 + r + r^2 p(r) with p of degree 4
  * (minimax, relative error 3.1e-9); then 2^n as two factors, so that a subnormal result
@@ -13,6 +13,7 @@
 
 #include <float.h>
 
+#include "core/fmath.h"
 #include "cpu/simd.h"
 
 /* Inlined where lanes are registers; 16 lanes of scalars are a call. */
@@ -22,27 +23,23 @@
 #define VMATH_FN static __attribute__((noinline, unused))
 #endif
 
-/* Adding and subtracting 1.5 * 2^23 leaves the nearest integer, also as low bits. */
-#define VMATH_ROUND 0x1.8p23f
-
 /* 0 below -103.98, +inf above 88.73 */
 VMATH_FN v16 v16_exp(v16 x)
 {
     /* Masked scores are -inf: their 0 is chosen, not computed, since on x86 a product
      * that underflows costs a hundred others. A NaN is never the greater. */
-    const v16 lowest = v16_set1(-104.0f), given = x;
-    x = v16_select_gt(lowest, x, v16_zero(), v16_min(v16_set1(89.0f), x));
-    const v16 magic = v16_set1(VMATH_ROUND);
-    const v16 shifted = v16_fma(x, v16_set1(0x1.715476p0f), magic);
+    const v16 lowest = v16_set1(FMATH_EXP_LOWEST), given = x;
+    x = v16_select_gt(lowest, x, v16_zero(), v16_min(v16_set1(FMATH_EXP_HIGHEST), x));
+    const v16 magic = v16_set1(FMATH_ROUND);
+    const v16 shifted = v16_fma(x, v16_set1(FMATH_LOG2E), magic);
     const v16 n = v16_sub(shifted, magic);
-    /* ln2 in two parts: n * high is exact in 15 + 8 bits */
-    v16 r = v16_fma(n, v16_set1(-0x1.62e4p-1f), x);
-    r = v16_fma(n, v16_set1(-0x1.7f7d1cp-20f), r);
-    v16 p = v16_set1(0x1.6a2558p-10f);
-    p = v16_fma(p, r, v16_set1(0x1.123a10p-7f));
-    p = v16_fma(p, r, v16_set1(0x1.5558f0p-5f));
-    p = v16_fma(p, r, v16_set1(0x1.555492p-3f));
-    p = v16_fma(p, r, v16_set1(0x1.fffffcp-2f));
+    v16 r = v16_fma(n, v16_set1(-FMATH_LN2_HIGH), x);
+    r = v16_fma(n, v16_set1(-FMATH_LN2_LOW), r);
+    v16 p = v16_set1(FMATH_EXP_4);
+    p = v16_fma(p, r, v16_set1(FMATH_EXP_3));
+    p = v16_fma(p, r, v16_set1(FMATH_EXP_2));
+    p = v16_fma(p, r, v16_set1(FMATH_EXP_1));
+    p = v16_fma(p, r, v16_set1(FMATH_EXP_0));
     p = v16_add(v16_fma(p, v16_mul(r, r), r), v16_set1(1.0f));
     const v16i k = v16i_sub(v16_bits(shifted), v16_bits(magic));
     const v16i half = v16i_sar(k, 1);
@@ -60,22 +57,22 @@ VMATH_FN v16 v16_log(v16 x)
     const v16 scale = v16_select_gt(tiny, x, v16_set1(0x1p24f), one);
     const v16 e_scale = v16_select_gt(tiny, x, v16_set1(-24.0f), zero);
     const v16i bits = v16_bits(v16_mul(x, scale));
-    const v16i e = v16i_sar(v16i_sub(bits, v16i_set1(0x3f3504f3)), 23);
+    const v16i e = v16i_sar(v16i_sub(bits, v16i_set1(FMATH_SQRT_HALF_BITS)), 23);
     const v16 f = v16_sub(v16_from_bits(v16i_sub(bits, v16i_shl(e, 23))), one);
     const v16 n = v16_add(v16_from_int(e), e_scale);
-    v16 q = v16_set1(0x1.145862p-4f);
-    q = v16_fma(q, f, v16_set1(-0x1.de3fcap-4f));
-    q = v16_fma(q, f, v16_set1(0x1.e6f206p-4f));
-    q = v16_fma(q, f, v16_set1(-0x1.fc2198p-4f));
-    q = v16_fma(q, f, v16_set1(0x1.23374ap-3f));
-    q = v16_fma(q, f, v16_set1(-0x1.555c4ep-3f));
-    q = v16_fma(q, f, v16_set1(0x1.99a4b6p-3f));
-    q = v16_fma(q, f, v16_set1(-0x1.000006p-2f));
-    q = v16_fma(q, f, v16_set1(0x1.555548p-2f));
+    v16 q = v16_set1(FMATH_LOG_8);
+    q = v16_fma(q, f, v16_set1(FMATH_LOG_7));
+    q = v16_fma(q, f, v16_set1(FMATH_LOG_6));
+    q = v16_fma(q, f, v16_set1(FMATH_LOG_5));
+    q = v16_fma(q, f, v16_set1(FMATH_LOG_4));
+    q = v16_fma(q, f, v16_set1(FMATH_LOG_3));
+    q = v16_fma(q, f, v16_set1(FMATH_LOG_2));
+    q = v16_fma(q, f, v16_set1(FMATH_LOG_1));
+    q = v16_fma(q, f, v16_set1(FMATH_LOG_0));
     const v16 f2 = v16_mul(f, f);
     v16 rest = v16_fma(v16_mul(q, f), f2, v16_mul(f2, v16_set1(-0.5f)));
-    rest = v16_fma(n, v16_set1(0x1.7f7d1cp-20f), rest);
-    v16 y = v16_fma(n, v16_set1(0x1.62e4p-1f), v16_add(f, rest));
+    rest = v16_fma(n, v16_set1(FMATH_LN2_LOW), rest);
+    v16 y = v16_fma(n, v16_set1(FMATH_LN2_HIGH), v16_add(f, rest));
     y = v16_select_gt(v16_set1(INFINITY), x, y, x);   /* inf and NaN */
     const v16 at_0 = v16_add(x, v16_set1(-INFINITY)); /* -inf, and NaN stays */
     return v16_select_gt(x, zero, y, v16_select_gt(zero, x, v16_set1(NAN), at_0));

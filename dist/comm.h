@@ -15,6 +15,7 @@
 #include "core/mem.h"
 #include "core/status.h"
 
+struct backend;
 struct comm;
 
 /* "self" when built without MPI or when not launched by mpirun/srun and only one rank
@@ -60,6 +61,11 @@ struct comm_tree {
     int (*leaf)(void *user, int64_t l, float *dst);
     void (*add)(void *user, float *y, const float *x, int64_t n);
     void *user;
+    /* Where out and scratch are not host memory: the backend whose memory they are, and
+     * 1 + tree_depth(n_leaves) arrays of n floats of host memory through which values
+     * travel (one rank needs none). Else NULL. */
+    struct backend *b;
+    float *host;
 };
 int64_t comm_tree_depth(int64_t n_leaves); /* ceil(log2(n_leaves)) */
 int comm_leaf_owner(int64_t l, int64_t n_leaves, int size);

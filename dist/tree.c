@@ -13,6 +13,7 @@
  */
 #include <stdbool.h>
 
+#include "core/ops.h"
 #include "dist/dist_private.h"
 
 struct walk {
@@ -78,10 +79,31 @@ static int compute_leaf(struct walk *w, int64_t l, int *slot_out)
     return STATUS_OK;
 }
 
+static size_t n_bytes(const struct walk *w) { return (size_t)w->t->n * sizeof(float); }
+
+/* Where the transport reads and writes the value of a slot */
+static float *host_of(const struct walk *w, int slot)
+{
+    return w->t->b == NULL ? w->slots[slot] : w->t->host + slot * w->t->n;
+}
+
+static void bring_to_host(const struct walk *w, int slot)
+{
+    if (w->t->b != NULL)
+        w->t->b->download(w->t->b, host_of(w, slot), w->slots[slot], n_bytes(w));
+}
+
+static void take_from_host(const struct walk *w, int slot)
+{
+    if (w->t->b != NULL)
+        w->t->b->upload(w->t->b, w->slots[slot], host_of(w, slot), n_bytes(w));
+}
+
 static int send_right(struct walk *w, int slot, int to)
 {
-    TRY(w->c->ops->send_start(w->c, slot, w->slots[slot],
-                              (size_t)w->t->n * sizeof(float), to, COMM_TAG_TREE));
+    bring_to_host(w, slot);
+    TRY(w->c->ops->send_start(w->c, slot, host_of(w, slot), n_bytes(w), to,
+                              COMM_TAG_TREE));
     w->in_flight[w->n_in_flight++] = slot;
     return STATUS_OK;
 }
@@ -91,8 +113,9 @@ static int add_right(struct walk *w, int left, int right, int right_owner)
 {
     if (right_owner != w->c->rank) {
         TRY(take_slot(w, &right));
-        TRY(w->c->ops->recv(w->c, w->slots[right], (size_t)w->t->n * sizeof(float),
-                            right_owner, COMM_TAG_TREE));
+        TRY(w->c->ops->recv(w->c, host_of(w, right), n_bytes(w), right_owner,
+                            COMM_TAG_TREE));
+        take_from_host(w, right);
     }
     if (w->status == STATUS_OK)
         w->t->add(w->t->user, w->slots[left], w->slots[right], w->t->n);
@@ -132,6 +155,8 @@ int comm_tree_sum(struct comm *c, const struct comm_tree *t, float *out, float *
     CHECK(t->n_leaves >= 1 && depth < COMM_MAX_SENDS && t->n >= 0,
           "gradient tree of %lld leaves of %lld", (long long)t->n_leaves,
           (long long)t->n);
+    CHECK(t->b == NULL || t->host != NULL || c->size == 1,
+          "a device's gradient tree over %d ranks without host memory", c->size);
     struct walk w = {.c = c, .t = t, .n_slots = (int)depth + 1};
     w.first = first_leaf(c->rank, t->n_leaves, c->size);
     w.last = first_leaf(c->rank + 1, t->n_leaves, c->size);
@@ -145,5 +170,12 @@ int comm_tree_sum(struct comm *c, const struct comm_tree *t, float *out, float *
     /* Rank 0's leaf 0 took the first slot, which is out, and became the root. */
     CHECK(root == (c->rank == 0 ? 0 : -1), "root in array %d", root);
     TRY(comm_agree(c, w.status));
-    return comm_bcast(c, out, (size_t)t->n * sizeof(float), 0);
+    if (c->size == 1)
+        return STATUS_OK;
+    if (c->rank == 0)
+        bring_to_host(&w, 0);
+    TRY(comm_bcast(c, host_of(&w, 0), n_bytes(&w), 0));
+    if (c->rank > 0)
+        take_from_host(&w, 0);
+    return STATUS_OK;
 }

@@ -39,6 +39,12 @@ static const struct option items[] = {
     TEXT("run.dir", run, dir, "runs/run", "directory of everything the run writes"),
     INT("run.seed", run, seed, "1", 0.0, 9e15, "seed of all random numbers"),
     CHOICE("run.device", run, device, "cpu", "cpu|cuda", "where the ops run"),
+    INT("run.gpu", run, gpu, "0", 0.0, 1023.0,
+        "with device cuda: number of the GPU among those visible"),
+    CHOICE(
+        "run.matmul", run, matmul, "auto", "auto|exact|tensor",
+        "matrix products of BF16 weights on a GPU: bf16 operands on tensor cores, or "
+        "exactly the CPU's bits; auto: tensor cores where they apply"),
     INT("run.threads", run, threads, "0", 0.0, 1024.0,
         "threads of a rank; 0: all cores"),
     CHOICE("run.isa", run, isa, "auto", "auto|portable|avx2|avx512",

@@ -11,6 +11,7 @@
 #include "core/options.h"
 
 enum config_device { DEVICE_CPU, DEVICE_CUDA };
+enum config_matmul { MATMUL_AUTO, MATMUL_EXACT, MATMUL_TENSOR };
 enum config_dtype {
     CONFIG_DTYPE_AUTO,
     CONFIG_DTYPE_F32,
@@ -36,8 +37,8 @@ enum config_truncated { TRUNCATED_KEEP, TRUNCATED_MASK };
 
 struct config_run {
     char *dir;
-    int64_t seed, threads, rollout_ranks, learner_ranks;
-    int device, isa, log, resume;
+    int64_t seed, threads, gpu, rollout_ranks, learner_ranks;
+    int device, matmul, isa, log, resume;
     bool is_colocated;
     double watchdog_s;
 };

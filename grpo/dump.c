@@ -375,7 +375,7 @@ static int write_tensor(struct dump *d, struct st_writer *w, const struct st_ten
     struct piece p;
     piece_get(&p, &d->s.model.table, &d->s.model.hp, t->piece);
     float *const plain = mem_alloc(st->bytes);
-    piece_unpack(plain, t->arena, DTYPE_F32, &p);
+    piece_fetch(plain, &d->s.backend, t->arena, DTYPE_F32, &p);
     const int status = st_write(w, plain, st->bytes);
     mem_free(plain);
     return status;

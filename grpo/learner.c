@@ -64,8 +64,11 @@ int learner_plan(struct learner_plan *out, const struct model *m,
     const size_t grads = (size_t)tree_arrays(c) * (size_t)m->table.n_elems *
                          sizeof(float);
     const size_t keep = acts_bytes(m, &al);
-    const int64_t available = mem_available_bytes();
-    const bool is_tight = available > 0 && keep > (size_t)available / 2;
+    const int64_t available = m->b->available(m->b);
+    const size_t optim = optim_bytes(&m->table, m->dtype);
+    /* a device's memory is taken whole, and all of it may be */
+    const size_t beside = m->b->is_host ? keep : keep / 4 + grads + optim;
+    const bool is_tight = available > 0 && keep + beside > (size_t)available;
     if (c->learner.recompute == RECOMPUTE_LAYER ||
         (c->learner.recompute == RECOMPUTE_AUTO && is_tight))
         al.mode = ACTS_RECOMPUTE;
@@ -73,7 +76,7 @@ int learner_plan(struct learner_plan *out, const struct model *m,
                                  .n_rows = bl.n_rows,
                                  .acts = acts_bytes(m, &al),
                                  .grads = grads,
-                                 .optim = optim_bytes(&m->table, m->dtype)};
+                                 .optim = optim};
     return STATUS_OK;
 }
 
@@ -90,6 +93,9 @@ static void lay_out_host(struct learner *l, struct carver *c)
     l->dlogp = carve_f32(c, n, 1);
     l->dent = carve_f32(c, n, 1);
     l->is_kept = carve(c, l->mini_batch, sizeof(bool));
+    if (!l->s.m->b->is_host && comm_size(l->s.comm) > 1)
+        l->host_tree = carve_f32(c, 1 + comm_tree_depth(l->c->grpo.leaves),
+                                 l->s.m->table.n_elems);
     l->leaf_sums = carve(c, l->c->grpo.leaves, sizeof(*l->leaf_sums));
     l->all_sums = carve(c, comm_size(l->s.comm) * l->c->grpo.leaves,
                         sizeof(*l->all_sums));
@@ -337,7 +343,9 @@ int learner_update(struct learner *l, const struct minibatch *mb,
                                    .n = l->s.m->table.n_elems,
                                    .leaf = leaf_gradient,
                                    .add = tree_add,
-                                   .user = l};
+                                   .user = l,
+                                   .b = l->host_tree == NULL ? NULL : l->s.m->b,
+                                   .host = l->host_tree};
     float *const scratch = l->tree + l->s.m->table.n_elems;
     TRY(comm_tree_sum(l->s.comm, &tree, l->tree, scratch));
     TRY(gather_sums(l, &r));

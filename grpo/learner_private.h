@@ -39,6 +39,7 @@ struct learner {
     struct optim optim;
     struct model_grads grads; /* tied part; data points at the leaf in work */
     float *tree;              /* (1 + depth, at least 2, n_elems): sum, then scratch */
+    float *host_tree; /* the same on the host, for ranks with devices; or NULL */
     struct weight_change change;
     struct learner_step step; /* the recipe and the running step */
     /* rows of the head in one micro-batch, host, (max_tokens) each */

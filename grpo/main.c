@@ -7,8 +7,38 @@
 
 #include "core/log.h"
 #include "cpu/cpu.h"
+#if HAVE_CUDA
+#include "cuda/cuda.h"
+#endif
 #include "grpo/commands.h"
 #include "grpo/help.h"
+
+#if HAVE_CUDA
+static int open_cuda(struct backend *b, const struct config *c)
+{
+    const enum cuda_matmul matmul = c->run.matmul == MATMUL_EXACT ? CUDA_MATMUL_EXACT
+                                                                  : CUDA_MATMUL_TENSOR;
+    return cuda_backend_init(b, (int)c->run.gpu, matmul);
+}
+
+static void backend_close(struct backend *b)
+{
+    if (b->is_host)
+        cpu_backend_release(b);
+    else
+        cuda_backend_release(b);
+}
+#else
+static int open_cuda(struct backend *b, const struct config *c)
+{
+    (void)b;
+    (void)c;
+    return ERR(ERR_DEVICE, "run.device=cuda: this build has the CPU backend only; use "
+                           "run.device=cpu, or build where nvcc is");
+}
+
+static void backend_close(struct backend *b) { cpu_backend_release(b); }
+#endif
 
 static int backend_open(struct backend *b, const struct config *c)
 {
@@ -16,10 +46,12 @@ static int backend_open(struct backend *b, const struct config *c)
     case DEVICE_CPU:
         break;
     case DEVICE_CUDA:
-        return ERR(ERR_DEVICE,
-                   "run.device=cuda: this build has the CPU backend only; use "
-                   "run.device=cpu");
+        return open_cuda(b, c);
     }
+    if (c->run.matmul == MATMUL_TENSOR)
+        return ERR(ERR_CONFIG,
+                   "run.matmul=tensor: the CPU has exact products only; use "
+                   "run.device=cuda, or run.matmul=auto");
     return cpu_backend_init(b, (enum cpu_isa)c->run.isa, (int)c->run.threads);
 }
 
@@ -83,9 +115,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "grpo: %s: %s\n", status_meaning(status), status_message());
         return status_exit(status);
     }
-    const struct program program = {.world = world,
-                                    .backend_open = backend_open,
-                                    .backend_close = cpu_backend_release};
+    const struct program program = {
+        .world = world, .backend_open = backend_open, .backend_close = backend_close};
     status = command->run(&program, argc - 2, argv + 2);
     if (status != STATUS_OK)
         print_error(world, status);

@@ -40,6 +40,7 @@ struct pretrainer {
     struct optim optim;
     struct model_grads grads;
     float *tree;
+    void *host_tree;        /* like tree, for ranks with devices; else NULL */
     int32_t *rows, *target; /* (max rows) */
     float *logp, *dlogp;
     float *aux_f;                 /* (E) */
@@ -271,7 +272,9 @@ static int run_step(struct pretrainer *t)
                                    .n = n,
                                    .leaf = leaf_gradient,
                                    .add = tree_add,
-                                   .user = t};
+                                   .user = t,
+                                   .b = t->host_tree == NULL ? NULL : t->s.model.b,
+                                   .host = t->host_tree};
     struct loss_sums sums = {0};
     struct optim_report rep;
     watchdog_beat("pretraining step");
@@ -309,6 +312,7 @@ static int save(struct pretrainer *t)
              (long long)o->n_updates, (long long)c->run.seed);
     const struct checkpoint what = {.hp = &t->s.model.hp,
                                     .table = &t->s.model.table,
+                                    .b = t->s.weights.b,
                                     .weights = t->s.weights.data,
                                     .dtype = t->s.weights.dtype,
                                     .master = o->copy == NULL ? NULL : o->master,
@@ -330,9 +334,9 @@ static int restore(struct pretrainer *t, const char *dir)
     const struct model *const m = &t->s.model;
     json_t *state = NULL;
     int64_t updates = 0, seed = 0;
-    TRY(checkpoint_load_trainer(dir, &m->hp, &m->table,
-                                t->optim.copy == NULL ? NULL : t->optim.master,
-                                t->optim.m, t->optim.v, &state));
+    TRY(checkpoint_load_trainer_to(m->b, dir, &m->hp, &m->table,
+                                   t->optim.copy == NULL ? NULL : t->optim.master,
+                                   t->optim.m, t->optim.v, &state));
     int status = json_get_int(state, "step", 0, INT64_MAX, &t->step, NULL, dir);
     if (status == STATUS_OK)
         status = json_get_int(state, "updates", 0, INT64_MAX, &updates, NULL, dir);
@@ -396,7 +400,8 @@ static int from_scratch(struct pretrainer *t)
     const enum dtype dtype = t->c->model.dtype == CONFIG_DTYPE_AUTO
                                  ? DTYPE_F32
                                  : (enum dtype)(t->c->model.dtype - CONFIG_DTYPE_F32);
-    TRY(weights_init(&s->weights, &hp, dtype, (uint64_t)t->c->run.seed));
+    TRY(weights_init_to(&s->weights, &s->backend, &hp, dtype,
+                        (uint64_t)t->c->run.seed));
     return model_init(&s->model, &s->backend, &hp, s->weights.data, dtype,
                       t->c->pretrain.max_tokens, tokenizer_n_vocab(s->tokenizer));
 }
@@ -428,6 +433,8 @@ static int reserve(struct pretrainer *t)
     TRY(m->b->reserve(m->b, &t->dev_block, t->dev_bytes, "gradients"));
     t->tree = t->dev_block;
     t->grads.tied = t->tree + n_tree;
+    if (!m->b->is_host && comm_size(t->world) > 1)
+        TRY(mem_reserve(&t->host_tree, (size_t)n_tree * sizeof(float), "gradients"));
     t->rows = mem_alloc((size_t)t->max_rows * sizeof(*t->rows));
     t->target = mem_alloc((size_t)t->max_rows * sizeof(*t->target));
     t->logp = mem_alloc((size_t)t->max_rows * sizeof(*t->logp));
@@ -541,6 +548,9 @@ static void release(struct pretrainer *t)
     acts_release(&t->acts);
     if (t->dev_block != NULL)
         t->s.backend.release(&t->s.backend, t->dev_block, t->dev_bytes);
+    if (t->host_tree != NULL)
+        mem_release(t->host_tree, (size_t)(1 + comm_tree_depth(t->c->grpo.leaves)) *
+                                      (size_t)t->s.model.table.n_elems * sizeof(float));
     examples_release(&t->train);
     examples_release(&t->val);
     mem_free(t->rows);

@@ -11,7 +11,7 @@ int reference_init(struct reference *r, const char *dir, int dtype,
                    const struct model *policy)
 {
     *r = (struct reference){0};
-    TRY(weights_load(&r->weights, dir, dtype));
+    TRY(weights_load_to(&r->weights, policy->b, dir, dtype));
     return model_init(&r->model, policy->b, &r->weights.hp, r->weights.data,
                       r->weights.dtype, policy->n_pos, policy->n_softmax);
 }
@@ -112,21 +112,24 @@ int reference_save(const struct reference *r, const char *path)
 {
     const struct weights *const w = &r->weights;
     CHECK(r->master != NULL || w->dtype == DTYPE_F32, "%s: no fp32 values", path);
-    return arena_save(path, &w->hp, &w->table, values(r));
+    return arena_save_from(r->model.b, path, &w->hp, &w->table, values(r));
 }
 
 int reference_load(struct reference *r, const char *path)
 {
     const struct weights *const w = &r->weights;
+    struct backend *const b = r->model.b;
     struct part *const part = mem_alloc(sizeof(*part));
-    float *const data = mem_alloc(master_bytes(r));
     int status = need_values(r, part);
+    float *const data = r->master != NULL ? r->master : w->data;
     if (status == STATUS_OK)
-        status = arena_load(path, &w->hp, &w->table, data);
-    for (int64_t i = 0; status == STATUS_OK && i < w->table.n_elems; i += N_PART)
-        put_values(r, part, data + i, i, part_len(r, i));
+        status = arena_load_to(b, path, &w->hp, &w->table, data);
+    for (int64_t i = 0; status == STATUS_OK && i < w->table.n_elems; i += N_PART) {
+        const int64_t n = part_len(r, i);
+        b->download(b, part->ref, data + i, (size_t)n * sizeof(float));
+        put_values(r, part, part->ref, i, n);
+    }
     r->is_moved = r->is_moved || status == STATUS_OK;
-    mem_free(data);
     mem_free(part);
     return status;
 }

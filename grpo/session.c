@@ -95,8 +95,13 @@ int session_load(struct session *s, const char *dir, int64_t n_pos, int softmax,
         TRY(session_load_text(s, dir));
     const int dtype = cm->dtype == CONFIG_DTYPE_AUTO ? -1
                                                      : cm->dtype - CONFIG_DTYPE_F32;
-    TRY(weights_load(&s->weights, dir, dtype));
+    TRY(weights_load_to(&s->weights, &s->backend, dir, dtype));
     const struct hparams *const hp = &s->weights.hp;
+    if (s->config.run.matmul == MATMUL_TENSOR && s->weights.dtype != DTYPE_BF16)
+        return ERR(ERR_CONFIG,
+                   "run.matmul=tensor: the weights are %s, tensor cores take BF16; set "
+                   "model.dtype=bf16, or run.matmul=auto",
+                   dtype_name(s->weights.dtype));
     if (n_pos > hp->max_pos)
         log_warn("sequences of up to %lld tokens, but %s/config.json says "
                  "max_position_embeddings %lld",
@@ -105,6 +110,26 @@ int session_load(struct session *s, const char *dir, int64_t n_pos, int softmax,
     const int64_t n_softmax = is_full ? hp->n_vocab : tokenizer_n_vocab(s->tokenizer);
     return model_init(&s->model, &s->backend, hp, s->weights.data, s->weights.dtype,
                       n_pos, n_softmax);
+}
+
+int session_bcast(struct session *s, struct comm *c, void *data, size_t bytes)
+{
+    enum { CHUNK = 16 << 20 };
+    struct backend *const b = &s->backend;
+    int status = STATUS_OK;
+    if (b->is_host)
+        return comm_bcast(c, data, bytes, 0);
+    char *const host = mem_alloc(CHUNK);
+    for (size_t i = 0; i < bytes && status == STATUS_OK; i += CHUNK) {
+        const size_t n = bytes - i < CHUNK ? bytes - i : CHUNK;
+        if (comm_rank(c) == 0)
+            b->download(b, host, (const char *)data + i, n);
+        status = comm_bcast(c, host, n, 0);
+        if (comm_rank(c) > 0 && status == STATUS_OK)
+            b->upload(b, (char *)data + i, host, n);
+    }
+    mem_free(host);
+    return status;
 }
 
 void session_close(struct session *s)

@@ -46,7 +46,7 @@ struct session {
     struct config config; /* owned by the session once opened */
     struct backend backend;
     bool has_backend;
-    struct weights weights; /* host arena; on the CPU also the backend's */
+    struct weights weights; /* in the backend's memory */
     char *dir;              /* the model's, once loaded; NULL: none */
     struct tokenizer *tokenizer;
     struct model model;
@@ -62,6 +62,11 @@ int session_load(struct session *s, const char *dir, int64_t n_pos, int softmax,
 /* The tokenizer alone. */
 int session_load_text(struct session *s, const char *dir) WARN_UNUSED;
 void session_close(struct session *s);
+
+/* `bytes` of the backend's memory from rank 0 of c to the others, through host memory
+ * where it is not that itself */
+int session_bcast(struct session *s, struct comm *c, void *data,
+                  size_t bytes) WARN_UNUSED;
 
 /* dir/tokenizer.json */
 int session_load_tokenizer(struct tokenizer **out, const char *dir) WARN_UNUSED;

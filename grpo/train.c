@@ -112,7 +112,7 @@ static int sync_weights(struct trainer *t)
         return STATUS_OK;
     const size_t bytes = (size_t)t->s.model.table.n_elems *
                          dtype_bytes(t->s.weights.dtype);
-    return comm_bcast(t->world.sync, t->s.weights.data, bytes, 0);
+    return session_bcast(&t->s, t->world.sync, t->s.weights.data, bytes);
 }
 
 static int generate(struct trainer *t, struct step_batch *b, int64_t step,

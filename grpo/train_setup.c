@@ -5,6 +5,7 @@
 
 #include "core/io.h"
 #include "core/log.h"
+#include "grpo/memory_plan.h"
 #include "grpo/objective_recipe.h"
 #include "grpo/trainer.h"
 
@@ -120,6 +121,12 @@ static int create_parts(struct trainer *t)
                    .max_prompt = c->data.max_prompt,
                    .max_new = longest_completion(c),
                    .n_prefill = c->rollout.prefill_tokens}};
+    const struct memory_plan_args plan = {
+        .m = m,
+        .config = c,
+        .rollout = world_rollout_index(&t->world) < 0 ? NULL : &cs.limits,
+        .is_learner = world_learns(&t->world)};
+    TRY(memory_plan_check(&plan));
     TRY(collector_create(&t->collector, &cs));
     TRY(create_batches(t));
     TRY(create_behaviour(t));

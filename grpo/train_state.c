@@ -141,8 +141,9 @@ int trainer_restore(struct trainer *t, const char *dir)
     json_t *state = NULL;
     /* F32 weights are their own master and came with the model directory */
     float *const master = o == NULL || o->copy == NULL ? NULL : o->master;
-    TRY(checkpoint_load_trainer(dir, &m->hp, &m->table, master, o == NULL ? NULL : o->m,
-                                o == NULL ? NULL : o->v, &state));
+    TRY(checkpoint_load_trainer_to(m->b, dir, &m->hp, &m->table, master,
+                                   o == NULL ? NULL : o->m, o == NULL ? NULL : o->v,
+                                   &state));
     const int status = read_state(t, state, dir);
     json_decref(state);
     if (status == STATUS_OK && t->world.rank == 0)
@@ -214,6 +215,7 @@ static int save(struct trainer *t)
     put_state(t, &state);
     const struct checkpoint what = {.hp = &t->s.model.hp,
                                     .table = &t->s.model.table,
+                                    .b = t->s.weights.b,
                                     .weights = t->s.weights.data,
                                     .dtype = t->s.weights.dtype,
                                     .master = o->copy == NULL ? NULL : o->master,

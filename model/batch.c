@@ -17,6 +17,8 @@ static int64_t n_blocks(int64_t n_positions)
     return (n_positions + KV_BLOCK - 1) / KV_BLOCK;
 }
 
+/* The page lists last: their length changes from one decode step to the next, and
+ * should move nothing else. */
 static void lay_out(struct batch_arrays *a, struct carver *c,
                     const struct batch_limits *max)
 {
@@ -27,8 +29,8 @@ static void lay_out(struct batch_arrays *a, struct carver *c,
     a->row_off = carve_i32(c, max->n_seqs + 1);
     a->first_pos = carve_i32(c, max->n_seqs);
     a->page_off = carve_i32(c, max->n_seqs + 1);
-    a->pages = carve_i32(c, max->n_pages);
     a->group_off = carve_i32(c, max->n_groups + 1);
+    a->pages = carve_i32(c, max->n_pages);
 }
 
 int batch_init(struct batch *t, struct backend *b, const struct batch_limits *max)
@@ -37,7 +39,7 @@ int batch_init(struct batch *t, struct backend *b, const struct batch_limits *ma
     struct carver c = {.base = NULL};
     lay_out(&t->host, &c, max);
     t->block_bytes = c.used;
-    TRY(mem_reserve(&t->host_block, t->block_bytes, "batch indices"));
+    TRY(mem_reserve(&t->host_block, 2 * t->block_bytes, "batch indices"));
     const int status = b->reserve(b, &t->dev_block, t->block_bytes, "batch indices");
     if (status != STATUS_OK) {
         batch_release(t);
@@ -45,8 +47,7 @@ int batch_init(struct batch *t, struct backend *b, const struct batch_limits *ma
     }
     c = (struct carver){.base = t->host_block};
     lay_out(&t->host, &c, max);
-    c = (struct carver){.base = t->dev_block};
-    lay_out(&t->dev, &c, max);
+    t->packed = (char *)t->host_block + t->block_bytes;
     batch_reset(t);
     return STATUS_OK;
 }
@@ -54,7 +55,7 @@ int batch_init(struct batch *t, struct backend *b, const struct batch_limits *ma
 void batch_release(struct batch *t)
 {
     if (t->host_block != NULL)
-        mem_release(t->host_block, t->block_bytes);
+        mem_release(t->host_block, 2 * t->block_bytes);
     if (t->dev_block != NULL)
         t->b->release(t->b, t->dev_block, t->block_bytes);
     *t = (struct batch){0};
@@ -201,18 +202,31 @@ int64_t batch_add_rows(struct batch *t, const int32_t *ids, int64_t n, int64_t p
 void batch_upload(struct batch *t)
 {
     close_group(t);
-    const int32_t *const host[] = {
-        t->host.ids,      t->host.pos,     t->host.dst_off,
-        t->host.dst,      t->host.row_off, t->host.first_pos,
-        t->host.page_off, t->host.pages,   t->host.group_off};
-    int32_t *const dev[] = {t->dev.ids,      t->dev.pos,     t->dev.dst_off,
-                            t->dev.dst,      t->dev.row_off, t->dev.first_pos,
-                            t->dev.page_off, t->dev.pages,   t->dev.group_off};
-    const int64_t len[] = {t->n_rows,     t->n_rows,     t->n_rows + 1,
-                           t->n_dst,      t->n_seqs + 1, t->n_seqs,
-                           t->n_seqs + 1, t->n_pages,    t->n_groups + 1};
+    const struct batch_limits used = {.n_rows = t->n_rows,
+                                      .n_seqs = t->n_seqs,
+                                      .n_groups = t->n_groups,
+                                      .n_pages = t->n_pages,
+                                      .n_dst = t->n_dst};
+    struct batch_arrays packed;
+    struct carver c = {.base = t->packed};
+    lay_out(&packed, &c, &used);
+    const size_t bytes = c.used;
+    c = (struct carver){.base = t->dev_block};
+    lay_out(&t->dev, &c, &used);
+    const int32_t *const from[] = {
+        t->host.ids,      t->host.pos,       t->host.dst_off,
+        t->host.dst,      t->host.row_off,   t->host.first_pos,
+        t->host.page_off, t->host.group_off, t->host.pages};
+    int32_t *const to[] = {packed.ids,      packed.pos,       packed.dst_off,
+                           packed.dst,      packed.row_off,   packed.first_pos,
+                           packed.page_off, packed.group_off, packed.pages};
+    const int64_t len[] = {t->n_rows,     t->n_rows,       t->n_rows + 1,
+                           t->n_dst,      t->n_seqs + 1,   t->n_seqs,
+                           t->n_seqs + 1, t->n_groups + 1, t->n_pages};
     for (int64_t i = 0; i < ARRAY_LEN(len); i++)
-        t->b->upload(t->b, dev[i], host[i], (size_t)len[i] * sizeof(int32_t));
+        if (len[i] > 0)
+            memcpy(to[i], from[i], (size_t)len[i] * sizeof(int32_t));
+    t->b->upload(t->b, t->dev_block, t->packed, bytes);
 }
 
 struct attn_batch batch_attention(const struct batch *t)

@@ -41,8 +41,9 @@ struct batch {
     int64_t n_rows, n_seqs, n_groups, n_pages, n_dst;
     int64_t n_own_pages; /* pages handed out by batch_add_prompt / _completion */
     int64_t prompt_seq;  /* of the open group */
-    struct batch_arrays host, dev;
+    struct batch_arrays host, dev; /* dev: set by batch_upload, see there */
     void *host_block, *dev_block;
+    char *packed; /* host: what batch_upload sends at once */
     size_t block_bytes;
 };
 
@@ -67,7 +68,8 @@ int64_t batch_add_completion(struct batch *t, const int32_t *ids, int64_t n);
  * positions 0 .. pos + n - 1; its own group. */
 int64_t batch_add_rows(struct batch *t, const int32_t *ids, int64_t n, int64_t pos,
                        const int32_t *pages);
-/* Sends the arrays to the backend; call when complete. */
+/* Sends the arrays to the backend, in one copy; call when complete. The addresses in
+ * `dev` depend on the numbers of rows, sequences, groups and slots only. */
 void batch_upload(struct batch *t);
 /* The attention description over the uploaded arrays. */
 struct attn_batch batch_attention(const struct batch *t);

@@ -66,7 +66,7 @@ static int save_arena(const char *dir, const char *name, const struct checkpoint
     if (data == NULL)
         return STATUS_OK;
     char *const path = io_join(dir, name);
-    const int status = arena_save(path, what->hp, what->table, data);
+    const int status = arena_save_from(what->b, path, what->hp, what->table, data);
     mem_free(path);
     return status;
 }
@@ -90,8 +90,8 @@ static int save_trainer(const char *dir, int64_t step, const struct checkpoint *
 static int save_contents(const char *dir, int64_t step, const struct checkpoint *what)
 {
     TRY(io_mkdirs(dir));
-    TRY(weights_save(dir, what->hp, what->table, what->weights, what->dtype,
-                     what->tokenizer_dir, what->max_shard_bytes));
+    TRY(weights_save_from(what->b, dir, what->hp, what->table, what->weights,
+                          what->dtype, what->tokenizer_dir, what->max_shard_bytes));
     TRY(save_trainer(dir, step, what));
     return manifest_write(dir);
 }
@@ -182,23 +182,25 @@ static int read_state(json_t **out, const char *dir)
     return status;
 }
 
-static int load_arena(const char *dir, const char *name, const struct hparams *hp,
-                      const struct param_table *t, float *data)
+static int load_arena(struct backend *b, const char *dir, const char *name,
+                      const struct hparams *hp, const struct param_table *t,
+                      float *data)
 {
     if (data == NULL)
         return STATUS_OK;
     char *const path = io_join(dir, name);
-    const int status = arena_load(path, hp, t, data);
+    const int status = arena_load_to(b, path, hp, t, data);
     mem_free(path);
     return status;
 }
 
 /* The weights are their own master when they were trained in fp32. */
-static int master_from_weights(const char *dir, const struct param_table *t,
-                               float *master)
+static int master_from_weights(struct backend *b, const char *dir,
+                               const struct param_table *t, float *master)
 {
+    const size_t bytes = (size_t)t->n_elems * sizeof(float);
     struct weights w = {0};
-    TRY(weights_load(&w, dir, -1));
+    TRY(weights_load_in(&w, t->layout, dir, -1));
     int status = STATUS_OK;
     if (w.dtype != DTYPE_F32)
         status = ERR(ERR_INPUT,
@@ -207,13 +209,15 @@ static int master_from_weights(const char *dir, const struct param_table *t,
     else if (w.table.n_elems != t->n_elems)
         status = ERR(ERR_INPUT, "%s: the weights have %lld elements, expected %lld",
                      dir, (long long)w.table.n_elems, (long long)t->n_elems);
+    else if (b == NULL || b->is_host)
+        memcpy(master, w.data, bytes);
     else
-        memcpy(master, w.data, (size_t)t->n_elems * sizeof(float));
+        b->upload(b, master, w.data, bytes);
     weights_release(&w);
     return status;
 }
 
-static int load_master(const char *dir, const struct hparams *hp,
+static int load_master(struct backend *b, const char *dir, const struct hparams *hp,
                        const struct param_table *t, float *master)
 {
     if (master == NULL)
@@ -221,20 +225,29 @@ static int load_master(const char *dir, const struct hparams *hp,
     char *const path = io_join(dir, master_name);
     const bool is_there = io_exists(path);
     mem_free(path);
-    return is_there ? load_arena(dir, master_name, hp, t, master)
-                    : master_from_weights(dir, t, master);
+    return is_there ? load_arena(b, dir, master_name, hp, t, master)
+                    : master_from_weights(b, dir, t, master);
 }
 
 int checkpoint_load_trainer(const char *dir, const struct hparams *hp,
                             const struct param_table *t, float *master, float *adam_m,
                             float *adam_v, json_t **state_out)
 {
+    return checkpoint_load_trainer_to(NULL, dir, hp, t, master, adam_m, adam_v,
+                                      state_out);
+}
+
+int checkpoint_load_trainer_to(struct backend *b, const char *dir,
+                               const struct hparams *hp, const struct param_table *t,
+                               float *master, float *adam_m, float *adam_v,
+                               json_t **state_out)
+{
     json_t *state = NULL;
     int status;
     TRY(read_state(&state, dir));
-    TRY_OUT(load_master(dir, hp, t, master));
-    TRY_OUT(load_arena(dir, adam_m_name, hp, t, adam_m));
-    TRY_OUT(load_arena(dir, adam_v_name, hp, t, adam_v));
+    TRY_OUT(load_master(b, dir, hp, t, master));
+    TRY_OUT(load_arena(b, dir, adam_m_name, hp, t, adam_m));
+    TRY_OUT(load_arena(b, dir, adam_v_name, hp, t, adam_v));
     if (state_out != NULL)
         *state_out = json_incref(state);
 out:

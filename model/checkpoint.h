@@ -23,9 +23,10 @@
 struct checkpoint {
     const struct hparams *hp;
     const struct param_table *table;
-    const void *weights; /* host arena of `dtype` */
+    struct backend *b;   /* whose memory the arenas are; NULL: host memory */
+    const void *weights; /* arena of `dtype` */
     enum dtype dtype;
-    const float *master;          /* host fp32 arenas; NULL: no such file. */
+    const float *master;          /* fp32 arenas; NULL: no such file. */
     const float *adam_m, *adam_v; /* master NULL with dtype F32: weights are it */
     const char *state_json;       /* text of a JSON object: optimiser steps, seed, data
                                      cursor; "schema" and "step" are put in. NULL:
@@ -64,6 +65,11 @@ int checkpoint_load_trainer(const char *dir, const struct hparams *hp,
                             float *adam_v, json_t **state_out) WARN_UNUSED;
 /* Path of a file in trainer/ of a checkpoint; mem_free */
 char *checkpoint_trainer_path(const char *dir, const char *name);
+/* The same into arenas of b's memory (NULL: host memory) */
+int checkpoint_load_trainer_to(struct backend *b, const char *dir,
+                               const struct hparams *hp, const struct param_table *t,
+                               float *master, float *adam_m, float *adam_v,
+                               json_t **state_out) WARN_UNUSED;
 /* true if `dir` holds trainer state (a resume is possible), not only weights */
 bool checkpoint_has_trainer(const char *dir);
 

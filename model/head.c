@@ -8,18 +8,27 @@
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-void model_logits(const struct model *m, struct acts *a, const float *x,
-                  const int32_t *rows_host, int64_t n)
+void model_logits_first(const struct model *m, struct acts *a, const float *x,
+                        int64_t n)
 {
     struct backend *const b = m->b;
     CHECK(n <= a->max.n_head_rows, "%lld rows of logits, %lld reserved", (long long)n,
           (long long)a->max.n_head_rows);
     const struct weight norm = model_weight(m, PARAM_NORM_F, -1);
     const struct weight head = model_weight(m, PARAM_HEAD, -1);
+    b->rmsnorm_fwd(b, a->head_xn, x, &norm, (float)m->hp.rms_eps, n);
+    b->gemm_fwd(b, a->logits, a->head_xn, &head, NULL, n);
+}
+
+void model_logits(const struct model *m, struct acts *a, const float *x,
+                  const int32_t *rows_host, int64_t n)
+{
+    struct backend *const b = m->b;
+    CHECK(n <= a->max.n_head_rows, "%lld rows of logits, %lld reserved", (long long)n,
+          (long long)a->max.n_head_rows);
     b->upload(b, a->head_rows, rows_host, (size_t)n * sizeof(int32_t));
     b->rows_gather(b, a->head_x, x, a->head_rows, 1, m->hp.d_model, n);
-    b->rmsnorm_fwd(b, a->head_xn, a->head_x, &norm, (float)m->hp.rms_eps, n);
-    b->gemm_fwd(b, a->logits, a->head_xn, &head, NULL, n);
+    model_logits_first(m, a, a->head_x, n);
 }
 
 void model_logprobs(const struct model *m, struct acts *a, const float *x,

@@ -27,7 +27,7 @@ int model_init(struct model *m, struct backend *b, const struct hparams *hp,
             "the tokenizer has %lld tokens, but the model's vocabulary only %lld "
             "rows: is this the model's own tokenizer.json?",
             (long long)n_softmax, (long long)hp->n_vocab);
-    TRY(param_table_create(&m->table, hp));
+    TRY(param_table_create_in(&m->table, hp, b->product_layout));
     const int64_t n = n_pos * (hp->rope.rot / 2);
     const size_t bytes = (size_t)n * sizeof(float);
     float *const host = mem_alloc(2 * bytes);
@@ -250,6 +250,7 @@ struct attn_batch model_attention(const struct model *m, const struct batch *t)
     at.window = m->hp.window;
     at.ld_q = qkv_width(&m->hp);
     at.scale = 1.0f / sqrtf((float)m->hp.head_dim);
+    at.is_narrow = m->dtype == DTYPE_BF16;
     return at;
 }
 

@@ -130,6 +130,11 @@ void model_load_end(const struct model *m, struct acts *a, double *load);
 void model_logits(const struct model *m, struct acts *a, const float *x,
                   const int32_t *rows_host, int64_t n);
 
+/* The same of rows 0 .. n - 1 of x, without host arrays: may be recorded (core/ops.h).
+ */
+void model_logits_first(const struct model *m, struct acts *a, const float *x,
+                        int64_t n);
+
 /* Log-probabilities of targets: for i < n, token target[i] after row rows[i] of x. Any
  * n (done in chunks of n_head_rows). Host arrays; entropy may be NULL. */
 void model_logprobs(const struct model *m, struct acts *a, const float *x,

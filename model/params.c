@@ -38,12 +38,12 @@ static struct param norm(enum param_role role, int64_t layer, const struct hpara
                           .k = hp->d_model};
 }
 
-static struct param matrix(enum param_role role, int64_t layer, int64_t n, int64_t k,
-                           double init_std)
+static struct param matrix(const struct param_table *t, enum param_role role,
+                           int64_t layer, int64_t n, int64_t k, double init_std)
 {
     return (struct param){.role = role,
                           .layer = layer,
-                          .layout = WEIGHT_PACKED,
+                          .layout = t->layout,
                           .n_mats = 1,
                           .n = n,
                           .k = k,
@@ -51,11 +51,11 @@ static struct param matrix(enum param_role role, int64_t layer, int64_t n, int64
                           .init_std = (float)init_std};
 }
 
-static struct param experts(enum param_role role, int64_t layer,
-                            const struct hparams *hp, double init_std)
+static struct param experts(const struct param_table *t, enum param_role role,
+                            int64_t layer, const struct hparams *hp, double init_std)
 {
     const bool is_down = role == PARAM_DOWN;
-    struct param p = matrix(role, layer, is_down ? hp->d_model : 2 * hp->d_ff,
+    struct param p = matrix(t, role, layer, is_down ? hp->d_model : 2 * hp->d_ff,
                             is_down ? hp->d_ff : hp->d_model, init_std);
     p.n_mats = hp->n_experts;
     return p;
@@ -68,28 +68,36 @@ static void add_layer(struct param_table *t, const struct hparams *hp, int64_t l
     /* what writes into the residual stream: 2 L summands keep its scale (GPT-2) */
     const double out_std = std / sqrt(2.0 * (double)hp->n_layers);
     add(t, norm(PARAM_NORM1, layer, hp));
-    add(t, matrix(PARAM_QKV, layer, q + 2 * hp->n_kv_heads * hp->head_dim, d, std));
-    add(t, matrix(PARAM_O, layer, d, q, out_std));
+    add(t, matrix(t, PARAM_QKV, layer, q + 2 * hp->n_kv_heads * hp->head_dim, d, std));
+    add(t, matrix(t, PARAM_O, layer, d, q, out_std));
     add(t, norm(PARAM_NORM2, layer, hp));
-    add(t, matrix(PARAM_ROUTER, layer, hp->n_experts, d, std));
-    add(t, experts(PARAM_GATE_UP, layer, hp, std));
-    add(t, experts(PARAM_DOWN, layer, hp, out_std));
+    add(t, matrix(t, PARAM_ROUTER, layer, hp->n_experts, d, std));
+    add(t, experts(t, PARAM_GATE_UP, layer, hp, std));
+    add(t, experts(t, PARAM_DOWN, layer, hp, out_std));
 }
 
 int param_table_create(struct param_table *t, const struct hparams *hp)
 {
+    return param_table_create_in(t, hp, WEIGHT_PACKED);
+}
+
+int param_table_create_in(struct param_table *t, const struct hparams *hp,
+                          enum weight_layout layout)
+{
     TRY(hparams_check(hp, "model")); /* bounds every size below */
     const int64_t n = hp->n_layers * ITEMS_PER_LAYER + 3;
-    struct param_table made = {.items = mem_alloc((size_t)n * sizeof(*made.items))};
-    struct param embed = matrix(PARAM_EMBED, -1, hp->n_vocab, hp->d_model,
+    struct param_table made = {.items = mem_alloc((size_t)n * sizeof(*made.items)),
+                               .layout = layout};
+    struct param embed = matrix(&made, PARAM_EMBED, -1, hp->n_vocab, hp->d_model,
                                 hp->init_std);
-    embed.layout = hp->is_tied ? WEIGHT_PACKED : WEIGHT_PLAIN;
+    embed.layout = hp->is_tied ? layout : WEIGHT_PLAIN;
     add(&made, embed);
     for (int64_t layer = 0; layer < hp->n_layers; layer++)
         add_layer(&made, hp, layer);
     add(&made, norm(PARAM_NORM_F, -1, hp));
     if (!hp->is_tied)
-        add(&made, matrix(PARAM_HEAD, -1, hp->n_vocab, hp->d_model, hp->init_std));
+        add(&made,
+            matrix(&made, PARAM_HEAD, -1, hp->n_vocab, hp->d_model, hp->init_std));
     *t = made;
     return STATUS_OK;
 }

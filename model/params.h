@@ -19,7 +19,7 @@
 #include "model/hparams.h"
 
 enum param_role {
-    PARAM_EMBED,   /* (V, D) PLAIN; PACKED when tied */
+    PARAM_EMBED,   /* (V, D) PLAIN; as products when tied */
     PARAM_NORM1,   /* (D) */
     PARAM_QKV,     /* ((H + 2 G) head_dim, D): q heads, k heads, v heads */
     PARAM_O,       /* (D, H head_dim) */
@@ -42,10 +42,14 @@ struct param {
 };
 
 struct param_table {
-    struct param *items; /* owned */
-    int64_t n, n_elems;  /* n_elems: arena length */
+    struct param *items;       /* owned */
+    int64_t n, n_elems;        /* n_elems: arena length */
+    enum weight_layout layout; /* of all weights of matrix products */
 };
+/* For PACKED products, or for those of a backend's product_layout */
 int param_table_create(struct param_table *t, const struct hparams *hp) WARN_UNUSED;
+int param_table_create_in(struct param_table *t, const struct hparams *hp,
+                          enum weight_layout layout) WARN_UNUSED;
 void param_table_release(struct param_table *t);
 const struct param *param_find(const struct param_table *t, enum param_role role,
                                int64_t layer);
@@ -70,12 +74,13 @@ void piece_unpack(void *dst, const void *arena, enum dtype dtype,
 void piece_pack(void *arena, enum dtype dtype, const void *src, enum dtype src_dtype,
                 const struct piece *p);
 
-/* Host arenas of a model's weights. */
+/* The arena of a model's weights. */
 struct weights {
     struct hparams hp;
     struct param_table table;
-    enum dtype dtype; /* in memory, as on disk unless asked otherwise */
-    void *data;       /* host, n_elems of dtype, mem_reserve */
+    enum dtype dtype;  /* in memory, as on disk unless asked otherwise */
+    void *data;        /* n_elems of dtype */
+    struct backend *b; /* whose memory data is; NULL: host memory */
 };
 /* Loads a Hugging Face directory (single file or sharded; per-expert or fused names;
  * F32, BF16, F16; a mix is widened to the widest). dtype -1: as on disk. Each tensor is
@@ -87,6 +92,14 @@ int weights_load(struct weights *w, const char *dir, int dtype) WARN_UNUSED;
  * norms 1. */
 int weights_init(struct weights *w, const struct hparams *hp, enum dtype dtype,
                  uint64_t seed) WARN_UNUSED;
+/* The same into the memory and layout of a backend; it must outlive *w. */
+int weights_load_to(struct weights *w, struct backend *b, const char *dir,
+                    int dtype) WARN_UNUSED;
+int weights_init_to(struct weights *w, struct backend *b, const struct hparams *hp,
+                    enum dtype dtype, uint64_t seed) WARN_UNUSED;
+/* In host memory, laid out for any table (checkpoint_load_trainer) */
+int weights_load_in(struct weights *w, enum weight_layout layout, const char *dir,
+                    int dtype) WARN_UNUSED;
 void weights_release(struct weights *w);
 /* Writes config.json, model*.safetensors (shards of at most max_shard_bytes; 0: 5 GB),
  * generation_config.json into an existing directory; tokenizer files are copied from
@@ -95,11 +108,22 @@ void weights_release(struct weights *w);
 int weights_save(const char *dir, const struct hparams *hp, const struct param_table *t,
                  const void *data, enum dtype dtype, const char *tokenizer_dir,
                  int64_t max_shard_bytes) WARN_UNUSED;
+/* The same from an arena in b's memory (NULL: host memory), some MiB at a time */
+int weights_save_from(struct backend *b, const char *dir, const struct hparams *hp,
+                      const struct param_table *t, const void *data, enum dtype dtype,
+                      const char *tokenizer_dir, int64_t max_shard_bytes) WARN_UNUSED;
+/* A piece's plain rows out of an arena in b's memory (NULL: host memory) */
+void piece_fetch(void *dst, struct backend *b, const void *arena, enum dtype dtype,
+                 const struct piece *p);
 /* An arena of fp32 (master, moment) as one safetensors file with the pieces' names, and
- * back. */
+ * back; _from and _to: an arena in b's memory (NULL: host memory). */
 int arena_save(const char *path, const struct hparams *hp, const struct param_table *t,
                const float *data) WARN_UNUSED;
+int arena_save_from(struct backend *b, const char *path, const struct hparams *hp,
+                    const struct param_table *t, const float *data) WARN_UNUSED;
 int arena_load(const char *path, const struct hparams *hp, const struct param_table *t,
                float *data) WARN_UNUSED;
+int arena_load_to(struct backend *b, const char *path, const struct hparams *hp,
+                  const struct param_table *t, float *data) WARN_UNUSED;
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "core/status.h"
 #include "model/params.h"
 
 enum { LANES = WEIGHT_PANEL, TILE = 32 };
@@ -201,4 +202,19 @@ void piece_unpack(void *dst, const void *arena, enum dtype dtype, const struct p
         row += s.n_lanes;
         to += (size_t)(s.n_lanes * s.k) * size;
     }
+}
+
+void piece_fetch(void *dst, struct backend *b, const void *arena, enum dtype dtype,
+                 const struct piece *p)
+{
+    const struct param *const w = p->param;
+    const size_t size = dtype_bytes(dtype);
+    if (b == NULL || b->is_host) {
+        piece_unpack(dst, arena, dtype, p);
+        return;
+    }
+    CHECK(w->layout == WEIGHT_PLAIN, "%s: packed in a device's memory", p->name);
+    b->download(b, dst,
+                (const unsigned char *)arena + arena_offset(w, p->mat, p->row0) * size,
+                (size_t)(p->n_rows * w->k) * size);
 }

@@ -34,12 +34,18 @@ static int load_data(struct weights *w, struct shards *s, int dtype)
 
 int weights_load(struct weights *w, const char *dir, int dtype)
 {
+    return weights_load_in(w, WEIGHT_PACKED, dir, dtype);
+}
+
+int weights_load_in(struct weights *w, enum weight_layout layout, const char *dir,
+                    int dtype)
+{
     CHECK(dtype >= -1 && dtype <= DTYPE_F16, "dtype %d", dtype);
     struct weights loaded = {0};
     struct shards s = {0};
     int status;
     TRY_OUT(hparams_read(&loaded.hp, dir));
-    TRY_OUT(param_table_create(&loaded.table, &loaded.hp));
+    TRY_OUT(param_table_create_in(&loaded.table, &loaded.hp, layout));
     TRY_OUT(shards_open(&s, dir));
     TRY_OUT(load_data(&loaded, &s, dtype));
     *w = loaded;
@@ -50,11 +56,40 @@ out:
     return status;
 }
 
+/* From host memory to b's, unless that is the same; *w is released on failure. */
+static int place(struct weights *w, struct backend *b)
+{
+    const size_t bytes = (size_t)w->table.n_elems * dtype_bytes(w->dtype);
+    void *data = NULL;
+    if (b->is_host)
+        return STATUS_OK;
+    const int status = b->reserve(b, &data, bytes, "weights");
+    if (status != STATUS_OK) {
+        weights_release(w);
+        return status;
+    }
+    b->upload(b, data, w->data, bytes);
+    mem_release(w->data, bytes);
+    w->data = data;
+    w->b = b;
+    return STATUS_OK;
+}
+
+int weights_load_to(struct weights *w, struct backend *b, const char *dir, int dtype)
+{
+    TRY(weights_load_in(w, b->product_layout, dir, dtype));
+    return place(w, b);
+}
+
 void weights_release(struct weights *w)
 {
     if (w == NULL)
         return;
-    mem_release(w->data, (size_t)w->table.n_elems * dtype_bytes(w->dtype));
+    const size_t bytes = (size_t)w->table.n_elems * dtype_bytes(w->dtype);
+    if (w->b != NULL)
+        w->b->release(w->b, w->data, bytes);
+    else
+        mem_release(w->data, bytes);
     param_table_release(&w->table);
     *w = (struct weights){0};
 }
@@ -84,11 +119,11 @@ static void init_rows(const struct weights *w, const struct piece *p, int64_t pi
         }
 }
 
-int weights_init(struct weights *w, const struct hparams *hp, enum dtype dtype,
-                 uint64_t seed)
+static int init_in(struct weights *w, enum weight_layout layout,
+                   const struct hparams *hp, enum dtype dtype, uint64_t seed)
 {
     struct weights made = {.hp = *hp, .dtype = dtype};
-    TRY(param_table_create(&made.table, hp));
+    TRY(param_table_create_in(&made.table, hp, layout));
     const int status = mem_reserve(
         &made.data, (size_t)made.table.n_elems * dtype_bytes(dtype), "weights");
     if (status != STATUS_OK) {
@@ -102,6 +137,19 @@ int weights_init(struct weights *w, const struct hparams *hp, enum dtype dtype,
     }
     *w = made;
     return STATUS_OK;
+}
+
+int weights_init(struct weights *w, const struct hparams *hp, enum dtype dtype,
+                 uint64_t seed)
+{
+    return init_in(w, WEIGHT_PACKED, hp, dtype, seed);
+}
+
+int weights_init_to(struct weights *w, struct backend *b, const struct hparams *hp,
+                    enum dtype dtype, uint64_t seed)
+{
+    TRY(init_in(w, b->product_layout, hp, dtype, seed));
+    return place(w, b);
 }
 
 int arena_load(const char *path, const struct hparams *hp, const struct param_table *t,
@@ -122,5 +170,20 @@ int arena_load(const char *path, const struct hparams *hp, const struct param_ta
 out:
     mem_free(sources);
     shards_close(&s);
+    return status;
+}
+
+int arena_load_to(struct backend *b, const char *path, const struct hparams *hp,
+                  const struct param_table *t, float *data)
+{
+    const size_t bytes = (size_t)t->n_elems * sizeof(float);
+    void *host = NULL;
+    if (b == NULL || b->is_host)
+        return arena_load(path, hp, t, data);
+    TRY(mem_reserve(&host, bytes, "an arena on its way to the device"));
+    const int status = arena_load(path, hp, t, host);
+    if (status == STATUS_OK)
+        b->upload(b, data, host, bytes);
+    mem_release(host, bytes);
     return status;
 }

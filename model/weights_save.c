@@ -20,6 +20,7 @@ static const char index_name[] = "model.safetensors.index.json";
 
 /* What is written: an arena and its pieces. */
 struct content {
+    struct backend *b; /* whose memory the arena is; NULL: host memory */
     const struct hparams *hp;
     const struct param_table *table;
     const void *data;
@@ -51,7 +52,7 @@ static int write_piece(struct st_writer *w, const struct content *c,
     for (int64_t row = 0; row < p->n_rows && status == STATUS_OK; row += n_rows) {
         part.row0 = p->row0 + row;
         part.n_rows = p->n_rows - row < n_rows ? p->n_rows - row : n_rows;
-        piece_unpack(chunk, c->data, c->dtype, &part);
+        piece_fetch(chunk, c->b, c->data, c->dtype, &part);
         status = st_write(w, chunk, (size_t)(part.n_rows * row_bytes));
     }
     mem_free(chunk);
@@ -295,7 +296,15 @@ int weights_save(const char *dir, const struct hparams *hp, const struct param_t
                  const void *data, enum dtype dtype, const char *tokenizer_dir,
                  int64_t max_shard_bytes)
 {
-    const struct content c = {hp, t, data, dtype};
+    return weights_save_from(NULL, dir, hp, t, data, dtype, tokenizer_dir,
+                             max_shard_bytes);
+}
+
+int weights_save_from(struct backend *b, const char *dir, const struct hparams *hp,
+                      const struct param_table *t, const void *data, enum dtype dtype,
+                      const char *tokenizer_dir, int64_t max_shard_bytes)
+{
+    const struct content c = {b, hp, t, data, dtype};
     TRY(save_weights(dir, &c, max_shard_bytes));
     TRY(save_configs(dir, hp, dtype));
     if (tokenizer_dir != NULL && !is_same_dir(dir, tokenizer_dir))
@@ -306,6 +315,12 @@ int weights_save(const char *dir, const struct hparams *hp, const struct param_t
 int arena_save(const char *path, const struct hparams *hp, const struct param_table *t,
                const float *data)
 {
-    const struct content c = {hp, t, data, DTYPE_F32};
+    return arena_save_from(NULL, path, hp, t, data);
+}
+
+int arena_save_from(struct backend *b, const char *path, const struct hparams *hp,
+                    const struct param_table *t, const float *data)
+{
+    const struct content c = {b, hp, t, data, DTYPE_F32};
     return write_file(path, &c, 0, pieces_count(t, hp));
 }

@@ -42,6 +42,7 @@ struct rollout {
     float *hidden; /* backend (n_slots, D): prompts' last rows */
     struct sample_row *rows_host, *rows_dev;
     int32_t *token_dev, *token_host, *index_host, *route_host;
+    int32_t *step_routes_dev, *step_routes_host; /* (L, rows of the step, K) */
     float *logp_dev, *logp_host;
     struct slot **order;     /* (n_slots) slot of each sampled row */
     struct prompt **waiting; /* (n_slots) prefilled, with samples to start */
@@ -70,6 +71,16 @@ static struct acts_limits acts_limits_of(const struct rollout_limits *max)
         .n_head_rows = max->n_slots};
 }
 
+/* What a step reads back, adjacent on both sides: one download */
+static void lay_out_results(int32_t **token, float **logp, int32_t **routes,
+                            const struct rollout *r, struct carver *c)
+{
+    const int64_t n = r->max.n_slots;
+    *token = carve_i32(c, n);
+    *logp = carve_f32(c, n, 1);
+    *routes = carve_i32(c, r->m->hp.n_layers * n * r->m->hp.top_k);
+}
+
 static void lay_out_host(struct rollout *r, struct carver *c)
 {
     const int64_t n = r->max.n_slots, k = r->m->hp.top_k;
@@ -77,10 +88,9 @@ static void lay_out_host(struct rollout *r, struct carver *c)
     r->prompts = carve(c, n, sizeof(*r->prompts));
     r->free_pages = carve_i32(c, r->n_pages);
     r->rows_host = carve(c, n, sizeof(*r->rows_host));
-    r->token_host = carve_i32(c, n);
+    lay_out_results(&r->token_host, &r->logp_host, &r->step_routes_host, r, c);
     r->index_host = carve_i32(c, n);
     r->route_host = carve_i32(c, r->acts.max.n_rows * k);
-    r->logp_host = carve_f32(c, n, 1);
     r->order = carve(c, n, sizeof(struct slot *));
     r->waiting = carve(c, n, sizeof(struct prompt *));
     r->route_dst = carve(c, n, sizeof(uint16_t *));
@@ -97,8 +107,7 @@ static void lay_out_dev(struct rollout *r, struct carver *c)
     const int64_t n = r->max.n_slots;
     r->hidden = carve_f32(c, n, r->m->hp.d_model);
     r->rows_dev = carve(c, n, sizeof(*r->rows_dev));
-    r->token_dev = carve_i32(c, n);
-    r->logp_dev = carve_f32(c, n, 1);
+    lay_out_results(&r->token_dev, &r->logp_dev, &r->step_routes_dev, r, c);
 }
 
 static int reserve(struct rollout *r)
@@ -154,6 +163,7 @@ void rollout_free(struct rollout *r)
         buf_release(&r->slots[i].tail);
     batch_release(&r->batch);
     acts_release(&r->acts);
+    r->m->b->forget(r->m->b, r);
     mem_release(r->host_block, r->host_bytes);
     if (r->dev_block != NULL)
         r->m->b->release(r->m->b, r->dev_block, r->dev_bytes);
@@ -176,21 +186,6 @@ static int32_t take_page(struct rollout *r)
 static void give_page(struct rollout *r, int32_t page)
 {
     r->free_pages[r->n_free++] = page;
-}
-
-/* For i < n: the experts of row rows[i] of the last forward, (L, K), into dst[i]. */
-static void read_routes(struct rollout *r, int64_t n_rows, const int32_t *rows,
-                        uint16_t *const *dst, int64_t n)
-{
-    struct backend *const b = r->m->b;
-    const int64_t k = r->m->hp.top_k;
-    for (int64_t l = 0; l < r->m->hp.n_layers; l++) {
-        b->download(b, r->route_host, r->acts.layers[l].experts,
-                    (size_t)(n_rows * k) * sizeof(int32_t));
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t s = 0; s < k; s++)
-                dst[i][l * k + s] = (uint16_t)r->route_host[rows[i] * k + s];
-    }
 }
 
 /* The experts of all rows of the n prompts prefilled last, which lie one after the
@@ -369,13 +364,11 @@ static void accept_token(struct rollout *r, struct slot *sl, int32_t token, floa
         finish_sample(r, sl, FINISH_LENGTH);
 }
 
-/* Samples the next token of order[0 .. n-1] from rows index_host[i] of x. */
-static void sample_rows(struct rollout *r, const float *x, int64_t n)
+/* How to sample the next token of order[0 .. n-1] */
+static void upload_rows(struct rollout *r, int64_t n)
 {
     struct backend *const b = r->m->b;
     const struct rollout_args *const args = r->args;
-    if (n == 0)
-        return;
     for (int64_t i = 0; i < n; i++) {
         const struct slot *const sl = r->order[i];
         const int32_t pos = groups_info(r->g, sl->group, sl->sample)->n_tokens;
@@ -389,12 +382,27 @@ static void sample_rows(struct rollout *r, const float *x, int64_t n)
                         (uint32_t)(sl->group + args->first_prompt),
                         (uint32_t)args->step}};
     }
-    model_logits(r->m, &r->acts, x, r->index_host, n);
     b->upload(b, r->rows_dev, r->rows_host, (size_t)n * sizeof(*r->rows_host));
+}
+
+static void sample(struct rollout *r, int64_t n)
+{
+    struct backend *const b = r->m->b;
     b->sample_fwd(b, r->token_dev, r->logp_dev, r->acts.logits, r->rows_dev,
                   r->m->n_softmax, r->m->hp.n_vocab, n);
-    b->download(b, r->token_host, r->token_dev, (size_t)n * sizeof(int32_t));
-    b->download(b, r->logp_host, r->logp_dev, (size_t)n * sizeof(float));
+}
+
+/* Tokens, log-probabilities and n_routes ids of the step: its one wait for the backend
+ */
+static void download_results(struct rollout *r, int64_t n_routes)
+{
+    const char *const from = (const char *)r->token_dev;
+    const char *const end = (const char *)(r->step_routes_dev + n_routes);
+    r->m->b->download(r->m->b, r->token_host, from, (size_t)(end - from));
+}
+
+static void accept_tokens(struct rollout *r, int64_t n)
+{
     for (int64_t i = 0; i < n; i++)
         accept_token(r, r->order[i], r->token_host[i], r->logp_host[i]);
 }
@@ -415,7 +423,50 @@ static void first_tokens(struct rollout *r)
                        (r->g->n_prompt[sl->group] - 1) * r->g->route_width,
                    (size_t)r->g->route_width * sizeof(uint16_t));
     }
-    sample_rows(r, r->hidden, n);
+    if (n == 0)
+        return;
+    upload_rows(r, n);
+    model_logits(r->m, &r->acts, r->hidden, r->index_host, n);
+    sample(r, n);
+    download_results(r, 0);
+    accept_tokens(r, n);
+}
+
+/* The step's routes, from the layers' arrays of n_rows max into one of n rows */
+static void gather_routes(struct rollout *r, int64_t n)
+{
+    struct backend *const b = r->m->b;
+    const int64_t each = n * r->m->hp.top_k;
+    for (int64_t l = 0; l < r->m->hp.n_layers; l++)
+        b->copy(b, r->step_routes_dev + l * each, r->acts.layers[l].experts,
+                (size_t)each * sizeof(int32_t));
+}
+
+/* Forward, logits and sampling of n uploaded rows: the same sequence of ops in every
+ * step of n rows, so it may be replayed. */
+static void decode_rows(struct rollout *r, int64_t n)
+{
+    struct backend *const b = r->m->b;
+    const int64_t key = n * 2 + (r->g->route_width > 0);
+    if (b->replay(b, r, key))
+        return;
+    b->record_begin(b, r, key);
+    model_forward(r->m, &r->acts, &r->batch);
+    if (r->g->route_width > 0)
+        gather_routes(r, n);
+    model_logits_first(r->m, &r->acts, r->acts.x_last, n);
+    sample(r, n);
+    b->record_end(b);
+}
+
+static void take_routes(struct rollout *r, int64_t n)
+{
+    const int64_t k = r->m->hp.top_k;
+    const int32_t *from = r->step_routes_host;
+    for (int64_t l = 0; l < r->m->hp.n_layers; l++)
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t s = 0; s < k; s++)
+                r->route_dst[i][l * k + s] = (uint16_t)*from++;
 }
 
 /* One row per running sample: its newest token. Returns how many ran. */
@@ -435,18 +486,19 @@ static int64_t decode_step(struct rollout *r)
         batch_add_rows(&r->batch, tokens + t - 1, 1, pos, sl->pages);
         r->route_dst[n] = groups_routes(r->g, sl->group, sl->sample) +
                           t * r->g->route_width;
-        r->order[n] = sl;
-        r->index_host[n] = (int32_t)n;
-        n++;
+        r->order[n++] = sl;
     }
     if (n == 0)
         return 0;
+    const bool has_routes = r->g->route_width > 0;
     batch_upload(&r->batch);
-    model_forward(r->m, &r->acts, &r->batch);
-    if (r->g->route_width > 0)
-        read_routes(r, n, r->index_host, r->route_dst, n);
+    upload_rows(r, n);
+    decode_rows(r, n);
+    download_results(r, has_routes ? r->m->hp.n_layers * n * r->m->hp.top_k : 0);
+    if (has_routes)
+        take_routes(r, n);
     r->stats.n_decode_steps++;
-    sample_rows(r, r->acts.x_last, n);
+    accept_tokens(r, n);
     return n;
 }
 

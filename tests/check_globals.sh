@@ -44,6 +44,8 @@ found=$(
                 if ($1 ~ /^\.gomp_critical_user_/) next   # the lock of an omp critical
                 writable = $7 ~ /^\.(data|bss|tdata|tbss|lbss|ldata)/ || $7 == "*COM*"
                 if (!writable || $7 ~ /^\.data\.rel\.ro/) next
+                # what nvcc writes to register kernels
+                if (unit ~ /^cuda\// && $1 ~ /__device_stub__|__cuda|__nv_/) next
                 sub(/\.[0-9]+$/, "", $1)          # a local static
                 print unit, $1, $7
             }'

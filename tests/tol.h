@@ -27,6 +27,15 @@ static inline double tol_sum(int64_t n, double sum_abs)
     return (double)(n + 2) * tol_unit * sum_abs;
 }
 
+/* The same on tensor cores: an instruction adds 16 exact products and the accumulator
+ * by aligning these 17 terms to the largest and cutting each below 2^-23 of it, so it
+ * errs by at most 17 2^-23 of the sum of magnitudes so far; n / 16 instructions, the
+ * last of them perhaps partly empty. */
+static inline double tol_tensor(int64_t n, double sum_abs)
+{
+    return (double)(n / 16 + 1) * 17 * 2 * tol_unit * sum_abs;
+}
+
 /* exp(s - max) / sum over n terms, relative: the error `ds` of s counts fully in exp
  * and again in the sum; s - max rounds once relative to |s - max| <= `spread`; exp 2 u,
  * the sum n u, the division u. */

@@ -20,9 +20,8 @@ struct attn_spec {
 
 struct attn_case {
     struct attn_batch a;
-    int32_t row_off[CASE_MAX_SEQS + 1], first_pos[CASE_MAX_SEQS];
-    int32_t page_off[CASE_MAX_SEQS + 1], pages[CASE_MAX_PAGES];
-    int32_t group_off[CASE_MAX_SEQS + 1];
+    int32_t *row_off, *first_pos, *page_off, *pages, *group_off;
+    int32_t *alone; /* lists of a batch of one sequence, see case_alone */
     int64_t n_pages, cache_floats;
     float *q, *cache, *y, *lse, *dy, *dq, *dcache;
 };
@@ -98,6 +97,13 @@ OP_FN void case_init(struct attn_case *c, const struct attn_spec *p,
 {
     op_seed((uint64_t)(p->n_heads * 100 + p->head_dim + p->max_rows * 7 + p->window));
     memset(c, 0, sizeof(*c));
+    c->row_off = op_ints(CASE_MAX_SEQS + 1);
+    c->first_pos = op_ints(CASE_MAX_SEQS);
+    c->page_off = op_ints(CASE_MAX_SEQS + 1);
+    c->pages = op_ints(CASE_MAX_PAGES);
+    c->group_off = op_ints(CASE_MAX_SEQS + 1);
+    c->alone = op_ints(7);
+    c->row_off[0] = c->page_off[0] = c->group_off[0] = 0;
     case_layout(c, p);
     const int64_t n_seqs = p->n_groups * p->per_group, rows = c->row_off[n_seqs];
     assert_true(rows > 0 || p->max_rows == 0); /* a case without rows tests nothing */
@@ -151,6 +157,27 @@ OP_FN void case_bwd(struct backend *b, void *arg)
 {
     const struct attn_case *const c = arg;
     b->attn_bwd(b, c->dq, c->dcache, c->dy, c->y, c->lse, c->q, c->cache, &c->a);
+}
+
+/* A batch of n rows of one sequence, the first at position `first` */
+OP_FN void case_alone(struct attn_batch *a, const struct attn_case *c, int64_t n,
+                      int64_t first, const int32_t *pages)
+{
+    int32_t *const row_off = c->alone, *const first_pos = row_off + 2;
+    int32_t *const page_off = first_pos + 1, *const group_off = page_off + 2;
+    row_off[0] = page_off[0] = group_off[0] = 0;
+    row_off[1] = (int32_t)n;
+    first_pos[0] = (int32_t)first;
+    page_off[1] = (int32_t)((first + n - 1) / KV_BLOCK + 1);
+    group_off[1] = 1;
+    *a = c->a;
+    a->n_rows = n;
+    a->n_seqs = a->n_groups = 1;
+    a->row_off = row_off;
+    a->first_pos = first_pos;
+    a->page_off = page_off;
+    a->pages = pages;
+    a->group_off = group_off;
 }
 
 OP_FN int64_t case_y_floats(const struct attn_case *c)

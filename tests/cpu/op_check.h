@@ -2,7 +2,8 @@
  * What the tests of the ops share: buffers between guard bands that start as NaN, small
  * random numbers, comparison of bits and within limits, slopes of a double reference,
  * and op_all: one op call on every instruction set and on 1, 2 and 3 threads, all
- * equal in bits.
+ * equal in bits. tests/cuda includes the same tests with a device in place of the CPU
+ * (OP_DEVICE and its companions, tests/cuda/on_cuda.h): it has to give the CPU's bits.
  */
 #ifndef TESTS_CPU_OP_CHECK_H
 #define TESTS_CPU_OP_CHECK_H
@@ -26,7 +27,14 @@
 
 #define OP_FN static inline __attribute__((unused))
 
-enum { OP_GUARD = 64, OP_MAX_BUFFERS = 4096 };
+#ifndef OP_DEVICE
+#define OP_MEMORY(bytes) mem_alloc(bytes)
+#define OP_MEMORY_FREE(p) mem_free(p)
+#define OP_DEVICE NULL /* struct backend * */
+#define OP_WAIT(b) ((void)(b))
+#endif
+
+enum { OP_GUARD = 64, OP_MAX_BUFFERS = 4096, OP_MAX_OUTS = 8 };
 
 struct op_buffer {
     unsigned char *base;
@@ -56,7 +64,7 @@ OP_FN float op_small_int(void) { return (float)(op_below(9) - 4); }
 OP_FN void *op_bytes(size_t bytes)
 {
     assert_true(op_n_buffers < OP_MAX_BUFFERS);
-    unsigned char *const base = mem_alloc(bytes + 2 * OP_GUARD);
+    unsigned char *const base = OP_MEMORY(bytes + 2 * OP_GUARD);
     memset(base, 0xa5, bytes + 2 * OP_GUARD);
     memset(base + OP_GUARD, 0xff, bytes);
     op_buffers[op_n_buffers++] = (struct op_buffer){.base = base, .bytes = bytes};
@@ -99,7 +107,7 @@ OP_FN int op_release(void **state)
     (void)state;
     op_check_guards();
     for (int64_t i = 0; i < op_n_buffers; i++)
-        mem_free(op_buffers[i].base);
+        OP_MEMORY_FREE(op_buffers[i].base);
     op_n_buffers = 0;
     return 0;
 }
@@ -154,50 +162,94 @@ OP_FN struct op_out op_out(float *p, int64_t n)
     return (struct op_out){.data = p, .bytes = (size_t)n * sizeof(float)};
 }
 
-/* The backend that single runs use: the best instruction set */
+/* Single runs: on the device, or the best instruction set */
 OP_FN void op_run_best(op_run_fn run, void *arg)
 {
-    struct backend b;
-    assert_int_equal(cpu_backend_init(&b, CPU_ISA_AUTO, 2), 0);
-    run(&b, arg);
-    cpu_backend_release(&b);
+    struct backend *const device = OP_DEVICE;
+    struct backend cpu;
+    if (device != NULL) {
+        run(device, arg);
+        OP_WAIT(device);
+        op_check_guards();
+        return;
+    }
+    assert_int_equal(cpu_backend_init(&cpu, CPU_ISA_AUTO, 2), 0);
+    run(&cpu, arg);
+    cpu_backend_release(&cpu);
     op_check_guards();
 }
 
-/* Runs on all instruction sets and 1, 2, 3 threads from the same start; checks that
- * the outputs are equal in bits and the guards whole. Leaves the outputs written. */
+/* The bits of `got`, taken as 4-byte words, are those of `want`; any NaN is a NaN. */
+OP_FN bool op_is_same(const void *got, const void *want, size_t bytes)
+{
+    if (memcmp(got, want, bytes) == 0)
+        return true;
+    for (size_t i = 0; i < bytes; i += sizeof(float)) {
+        float a, b;
+        const size_t n = bytes - i < sizeof(float) ? bytes - i : sizeof(float);
+        if (memcmp((const char *)got + i, (const char *)want + i, n) == 0)
+            continue;
+        if (n < sizeof(float))
+            return false;
+        memcpy(&a, (const char *)got + i, n);
+        memcpy(&b, (const char *)want + i, n);
+        if (!isnan(a) || !isnan(b))
+            return false;
+    }
+    return true;
+}
+
+struct op_all_run {
+    const struct op_out *outs;
+    int n_outs;
+    char *start[OP_MAX_OUTS], *first[OP_MAX_OUTS];
+    bool has_first;
+};
+
+/* From the same start; checks the outputs against those of the first run. */
+OP_FN void op_run_again(struct op_all_run *a, op_run_fn run, void *arg,
+                        struct backend *b)
+{
+    for (int i = 0; i < a->n_outs; i++)
+        memcpy(a->outs[i].data, a->start[i], a->outs[i].bytes);
+    run(b, arg);
+    OP_WAIT(b);
+    for (int i = 0; i < a->n_outs; i++) {
+        if (!a->has_first)
+            memcpy(a->first[i], a->outs[i].data, a->outs[i].bytes);
+        else if (!op_is_same(a->outs[i].data, a->first[i], a->outs[i].bytes))
+            fail_msg("output %d differs: %s", i, b->name);
+    }
+    a->has_first = true;
+    op_check_guards();
+}
+
+/* Runs on all instruction sets and 1, 2, 3 threads from the same start (with a device:
+ * on the best one, then twice there); checks that the outputs are equal in bits and the
+ * guards whole. Leaves the outputs written. */
 OP_FN void op_all(op_run_fn run, void *arg, const struct op_out *outs, int n_outs)
 {
-    enum { MAX_OUTS = 8 };
-    char *start[MAX_OUTS], *first[MAX_OUTS];
-    assert_true(n_outs <= MAX_OUTS);
+    struct backend *const device = OP_DEVICE;
+    struct op_all_run a = {.outs = outs, .n_outs = n_outs};
+    const enum cpu_isa lowest = device == NULL ? CPU_ISA_PORTABLE : cpu_isa_best();
+    assert_true(n_outs <= OP_MAX_OUTS);
     for (int i = 0; i < n_outs; i++) {
-        start[i] = mem_alloc(outs[i].bytes);
-        first[i] = mem_alloc(outs[i].bytes);
-        memcpy(start[i], outs[i].data, outs[i].bytes);
+        a.start[i] = mem_alloc(outs[i].bytes);
+        a.first[i] = mem_alloc(outs[i].bytes);
+        memcpy(a.start[i], outs[i].data, outs[i].bytes);
     }
-    bool is_first = true;
-    for (enum cpu_isa isa = CPU_ISA_PORTABLE; isa <= cpu_isa_best(); isa++)
-        for (int threads = 1; threads <= 3; threads++) {
+    for (enum cpu_isa isa = lowest; isa <= cpu_isa_best(); isa++)
+        for (int threads = device == NULL ? 1 : 3; threads <= 3; threads++) {
             struct backend b;
             assert_int_equal(cpu_backend_init(&b, isa, threads), 0);
-            for (int i = 0; i < n_outs; i++)
-                memcpy(outs[i].data, start[i], outs[i].bytes);
-            run(&b, arg);
-            for (int i = 0; i < n_outs; i++) {
-                if (is_first)
-                    memcpy(first[i], outs[i].data, outs[i].bytes);
-                else if (memcmp(first[i], outs[i].data, outs[i].bytes) != 0)
-                    fail_msg("output %d differs: %s, %d threads", i, cpu_isa_name(isa),
-                             threads);
-            }
-            is_first = false;
+            op_run_again(&a, run, arg, &b);
             cpu_backend_release(&b);
         }
-    op_check_guards();
+    for (int i = 0; i < 2 && device != NULL; i++)
+        op_run_again(&a, run, arg, device);
     for (int i = 0; i < n_outs; i++) {
-        mem_free(start[i]);
-        mem_free(first[i]);
+        mem_free(a.start[i]);
+        mem_free(a.first[i]);
     }
 }
 

@@ -162,15 +162,9 @@ static void test_slopes(void **state)
 static void run_part(const struct attn_case *c, int64_t first, int64_t n, float *dq,
                      float *dcache)
 {
-    const int32_t row_off[] = {0, (int32_t)n};
-    const int32_t first_pos[] = {(int32_t)(c->first_pos[0] + first)};
     const int64_t width = c->a.n_heads * c->a.head_dim;
-    const int32_t group_off[] = {0, 1};
     struct attn_case part = *c;
-    part.a.row_off = row_off;
-    part.a.first_pos = first_pos;
-    part.a.group_off = group_off;
-    part.a.n_rows = n;
+    case_alone(&part.a, c, n, c->first_pos[0] + first, c->pages);
     part.q += first * c->a.ld_q;
     part.dq = dq + first * c->a.ld_q;
     part.dy += first * width;

@@ -15,6 +15,7 @@
 
 #include "core/rng.h"
 #include "dist/dist_private.h"
+#include "tests/far_backend.h"
 
 enum { MAX_RANKS = 9, MAX_LEAVES = 17, N = 37 };
 
@@ -159,11 +160,17 @@ static void add(void *user, float *y, const float *x, int64_t n)
         y[i] += x[i];
 }
 
+static void add_far(void *user, float *y, const float *x, int64_t n)
+{
+    add(user, near_of(y), near_of(x), n);
+}
+
 struct rank {
     struct thread_comm c;
     int64_t n_leaves, next_leaf, bad_leaf; /* bad_leaf -1: none */
     int64_t n_computed;
-    float out[N], scratch[5 * N + 1];
+    float out[N], scratch[5 * N + 1], host[6 * N];
+    bool is_far; /* out and scratch are a device's memory */
     char message[200];
     int status;
     pthread_t thread;
@@ -180,17 +187,25 @@ static int leaf(void *user, int64_t l, float *dst)
         return ERR(ERR_NUMERIC, "leaf %lld is bad", (long long)l);
     if ((l * 7 + r->c.base.rank) % 5 == 0)
         usleep(20); /* other interleavings */
-    leaf_values(l, dst, N);
+    leaf_values(l, r->is_far ? near_of(dst) : dst, N);
     return STATUS_OK;
 }
 
 static void *run_rank(void *user)
 {
     struct rank *const r = user;
-    const struct comm_tree t = {r->n_leaves, N, leaf, add, r};
+    struct backend b = far_backend();
+    struct comm_tree t = {
+        .n_leaves = r->n_leaves, .n = N, .leaf = leaf, .add = add, .user = r};
     const int64_t depth = comm_tree_depth(r->n_leaves);
     r->scratch[depth * N] = 77.0F; /* guard */
-    r->status = comm_tree_sum(&r->c.base, &t, r->out, r->scratch);
+    if (r->is_far) {
+        t.add = add_far;
+        t.b = &b;
+        t.host = r->host;
+    }
+    r->status = comm_tree_sum(&r->c.base, &t, r->is_far ? far_of(r->out) : r->out,
+                              r->is_far ? far_of(r->scratch) : r->scratch);
     snprintf(r->message, sizeof(r->message), "%s",
              r->status == STATUS_OK ? "" : status_message());
     assert_true(r->scratch[depth * N] == 77.0F);
@@ -217,14 +232,15 @@ static void oracle(float *out, int64_t n_leaves)
 
 static struct rank ranks[MAX_RANKS];
 
-static void run_world(int size, int64_t n_leaves, int64_t bad_leaf)
+static void run_world(int size, int64_t n_leaves, int64_t bad_leaf, bool is_far)
 {
     static struct hub hub;
     hub = (struct hub){.lock = PTHREAD_MUTEX_INITIALIZER,
                        .changed = PTHREAD_COND_INITIALIZER,
                        .size = size};
     for (int i = 0; i < size; i++) {
-        ranks[i] = (struct rank){.n_leaves = n_leaves, .bad_leaf = bad_leaf};
+        ranks[i] = (struct rank){
+            .n_leaves = n_leaves, .bad_leaf = bad_leaf, .is_far = is_far};
         ranks[i].c = (struct thread_comm){
             .base = {.ops = &thread_ops, .rank = i, .size = size}, .hub = &hub};
         assert_int_equal(pthread_create(&ranks[i].thread, NULL, run_rank, &ranks[i]),
@@ -240,13 +256,14 @@ static void test_same_bits_for_every_size(void **state)
     for (int64_t n_leaves = 1; n_leaves <= MAX_LEAVES; n_leaves++) {
         float want[N];
         oracle(want, n_leaves);
-        for (int size = 1; size <= MAX_RANKS; size++) {
-            run_world(size, n_leaves, -1);
+        for (int i = 0; i < 2 * MAX_RANKS; i++) {
+            const int size = i / 2 + 1;
+            run_world(size, n_leaves, -1, i % 2);
             int64_t n_computed = 0;
-            for (int i = 0; i < size; i++) {
-                assert_int_equal(ranks[i].status, STATUS_OK);
-                assert_memory_equal(ranks[i].out, want, sizeof(want));
-                n_computed += ranks[i].n_computed;
+            for (int r = 0; r < size; r++) {
+                assert_int_equal(ranks[r].status, STATUS_OK);
+                assert_memory_equal(ranks[r].out, want, sizeof(want));
+                n_computed += ranks[r].n_computed;
             }
             assert_int_equal(n_computed, n_leaves);
         }
@@ -275,7 +292,7 @@ static void test_failed_leaf_reaches_all(void **state)
     (void)state;
     for (int size = 1; size <= 4; size++)
         for (int64_t bad = 0; bad < 8; bad++) {
-            run_world(size, 8, bad);
+            run_world(size, 8, bad, bad % 2);
             const int owner = comm_leaf_owner(bad, 8, size);
             char want[64], text[32];
             snprintf(text, sizeof(text), "leaf %d is bad", (int)bad);

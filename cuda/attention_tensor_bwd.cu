@@ -1,0 +1,358 @@
+/*
+ * Attention backward on tensor cores; formulas in cpu/attention_bwd.c, order in
+ * cuda/attention_bwd.cu. dq: a warp has 16 lines, walks the pages upwards, half a page
+ * at a time. dk and dv: a block has a page, each of its four warps 16 slots, and keeps
+ * their sums in registers over all lines that see the page, 32 lines at a time
+ * (sequences of the group, their lines ascending). Which lines share a step depends on
+ * their sequence alone, so micro-batches of whole groups change no bit.
+ */
+#include "cuda/attention_tensor.cuh"
+
+enum { DQ_WARPS = 4, DQ_LINES = 16 * DQ_WARPS, HALF_PAGE = KV_BLOCK / 2 };
+enum { DKV_WARPS = KV_BLOCK / 16, DKV_THREADS = DKV_WARPS * WARP, STEP_LINES = 32 };
+
+struct bwd {
+    float *dq, *dcache;
+    const float *dy, *lse, *q, *cache, *dots;
+    int32_t *next;
+    struct attn_batch a;
+};
+
+/* p and ds of one score; 0 where it is not seen */
+static __device__ __forceinline__ void score_grad(float *p, float *ds, float s,
+                                                  float dp, float scale, float lse,
+                                                  float dot, bool is_seen)
+{
+    const float prob = exp2f(s * (scale * LOG2E) - lse * LOG2E);
+    *p = is_seen ? prob : 0.0f;
+    *ds = is_seen ? prob * (dp - dot) * scale : 0.0f;
+}
+
+template <int D> struct dq_pair {
+    uint32_t q[D / 16][4], dy[D / 16][4];
+    float dq[D / 8][4];
+    float lse[2], dot[2];
+    int64_t first[2], last[2];
+};
+
+template <int D>
+static __device__ __forceinline__ void
+load_pair(struct dq_pair<D> *p, const struct bwd *f, const struct attn_lines *lines,
+          int64_t line, int c)
+{
+    const float *q[2], *dy[2];
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int64_t i = min(line + 8 * r, lines->n - 1);
+        const int64_t at = attn_at(lines, &f->a, i);
+        q[r] = f->q + attn_q_at(lines, &f->a, i);
+        dy[r] = f->dy + at * D;
+        p->lse[r] = f->lse[at];
+        p->dot[r] = f->dots[at];
+        p->first[r] = attn_first_key(lines, i);
+        p->last[r] = attn_last_key(lines, i);
+    }
+    load_rows<D>(p->q, q[0], q[1], c);
+    load_rows<D>(p->dy, dy[0], dy[1], c);
+#pragma unroll
+    for (int n = 0; n < D / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            p->dq[n][i] = 0;
+}
+
+/* dq += ds k over slots half .. half + 31; range: what the tile sees of the page */
+template <int D>
+static __device__ __forceinline__ void
+dq_half(struct dq_pair<D> *p, const struct page_tile<D> *page, float scale,
+        int64_t key0, int half, const struct slot_range *range, int g, int c)
+{
+    float s[HALF_PAGE / 8][4] = {}, dp[HALF_PAGE / 8][4] = {};
+#pragma unroll
+    for (int k = 0; k < D / 16; k++)
+#pragma unroll
+        for (int n = 0; n < HALF_PAGE / 8; n++) {
+            const int slot = half + n * 8 + g;
+            uint32_t b[2];
+            keys_by_dim(b, page->k, k, slot, c);
+            mma(s[n], p->q[k], b[0], b[1]);
+            along_row(b, page->v + slot * (D + 4), k, c);
+            mma(dp[n], p->dy[k], b[0], b[1]);
+        }
+    const struct slot_range seen[2] = {page_range(p->first[0], p->last[0], key0),
+                                       page_range(p->first[1], p->last[1], key0)};
+#pragma unroll
+    for (int n = 0; n < HALF_PAGE / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            score_grad(&s[n][i], &dp[n][i], s[n][i], dp[n][i], scale, p->lse[i / 2],
+                       p->dot[i / 2],
+                       is_within(half + n * 8 + 2 * c + i % 2, &seen[i / 2]));
+    const bool is_full = range->begin <= half && range->end >= half + HALF_PAGE;
+#pragma unroll
+    for (int j = 0; j < HALF_PAGE / 16; j++) {
+        uint32_t a[4];
+        to_rows(a, dp, j);
+        const int slot = half + j * 16 + 2 * c;
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) {
+            const float *const at = page->k + (n * 8 + g) * KEY_PITCH + slot;
+            float k[4] = {at[0], at[1], at[8], at[9]};
+            if (!is_full)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    k[i] = or_zero(k[i], slot + i % 2 + i / 2 * 8, range);
+            mma(p->dq[n], a, pack_bf16(k[0], k[1]), pack_bf16(k[2], k[3]));
+        }
+    }
+}
+
+template <int D>
+static __global__ void __launch_bounds__(DQ_WARPS *WARP) k_dq_tensor(struct bwd f)
+{
+    __shared__ struct tile_at found;
+    extern __shared__ __align__(16) char memory[];
+    struct page_tile<D> *const page = (struct page_tile<D> *)memory;
+    const struct attn_batch *const a = &f.a;
+    const int64_t g_kv = blockIdx.y;
+    const struct tile_at where = find_tile(&found, a->row_off, a->n_seqs,
+                                           a->n_heads / a->n_kv_heads, DQ_LINES,
+                                           blockIdx.x);
+    if (where.segment < 0)
+        return;
+    const struct attn_lines lines = attn_lines(a, where.segment, g_kv);
+    const int lane = threadIdx.x % WARP, g = lane / 4, c = lane % 4;
+    const int64_t line = where.first + threadIdx.x / WARP * 16 + g;
+    const int64_t key_begin = attn_first_key(&lines, where.first);
+    const int64_t key_last = attn_last_key(&lines,
+                                           min(where.first + DQ_LINES, lines.n) - 1);
+    struct dq_pair<D> p;
+    load_pair(&p, &f, &lines, line, c);
+    for (int64_t b = key_begin / KV_BLOCK; b <= key_last / KV_BLOCK; b++) {
+        const struct slot_range range = page_range(key_begin, key_last, b * KV_BLOCK);
+        stage_page<D, DQ_WARPS * WARP>(page,
+                                       f.cache + attn_page_at(a, lines.pages[b], g_kv));
+        wait_pages<0>();
+        __syncthreads();
+        for (int half = 0; half < KV_BLOCK; half += HALF_PAGE)
+            dq_half<D>(&p, page, a->scale, b * KV_BLOCK, half, &range, g, c);
+        __syncthreads();
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        if (line + 8 * r >= lines.n)
+            continue;
+        float *const to = f.dq + attn_q_at(&lines, a, line + 8 * r);
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) {
+            to[n * 8 + 2 * c] = p.dq[n][2 * r];
+            to[n * 8 + 2 * c + 1] = p.dq[n][2 * r + 1];
+        }
+    }
+}
+
+/* STEP_LINES lines as bf16, and what belongs to them */
+template <int D> struct line_step {
+    uint16_t q[STEP_LINES * (D + 8)], dy[STEP_LINES * (D + 8)];
+    float lse[STEP_LINES], dot[STEP_LINES];
+    struct slot_range seen[STEP_LINES];
+};
+
+template <int D>
+static __device__ __forceinline__ void
+load_step(struct line_step<D> *t, const struct bwd *f, const struct attn_lines *lines,
+          int64_t first, int n, int64_t block)
+{
+    for (int i = threadIdx.x; i < STEP_LINES * D; i += DKV_THREADS) {
+        const int line = i / D, d = i % D;
+        const bool is_in = line < n;
+        const int64_t at = first + (is_in ? line : 0);
+        const float q = f->q[attn_q_at(lines, &f->a, at) + d];
+        const float dy = f->dy[attn_at(lines, &f->a, at) * D + d];
+        t->q[line * (D + 8) + d] = is_in ? bf16_from_bits(bits_of(q)) : (uint16_t)0;
+        t->dy[line * (D + 8) + d] = is_in ? bf16_from_bits(bits_of(dy)) : (uint16_t)0;
+    }
+    for (int i = threadIdx.x; i < STEP_LINES; i += DKV_THREADS) {
+        const struct slot_range none = {0, 0};
+        const int64_t line = first + min(i, n - 1);
+        t->seen[i] = i < n ? page_range(attn_first_key(lines, line),
+                                        attn_last_key(lines, line), block * KV_BLOCK)
+                           : none;
+        t->lse[i] = f->lse[attn_at(lines, &f->a, line)];
+        t->dot[i] = f->dots[attn_at(lines, &f->a, line)];
+    }
+}
+
+/* Right operand, lines by dims: lines 16 j .., dims 8 n .., out of rows of lines */
+template <int D>
+static __device__ __forceinline__ void lines_by_dim(uint32_t b[2], const uint16_t *rows,
+                                                    int j, int n)
+{
+    const int lane = threadIdx.x % WARP;
+    const uint16_t *const row = rows + (j * 16 + lane % 16) * (D + 8) + n * 8;
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(b[0]), "=r"(b[1])
+                 : "r"(at)
+                 : "memory");
+}
+
+/* A thread's two slots: g and g + 8 of its warp's 16 */
+template <int D> struct slot_pair {
+    float dk[D / 8][4], dv[D / 8][4];
+};
+
+/* dk and dv += of one step; slot: that of g */
+template <int D>
+static __device__ __forceinline__ void
+add_step(struct slot_pair<D> *p, const struct line_step<D> *t,
+         const struct page_tile<D> *page, float scale, int slot, int g, int c)
+{
+    float s[STEP_LINES / 8][4] = {}, dp[STEP_LINES / 8][4] = {};
+    for (int k = 0; k < D / 16; k++) {
+        uint32_t keys[4], values[4];
+        const float *const k0 = page->k + (k * 16 + 2 * c) * KEY_PITCH + slot;
+        const float *const v0 = page->v + slot * (D + 4) + k * 16 + 2 * c;
+        const float *const v1 = v0 + 8 * (D + 4);
+        keys[0] = pack_bf16(k0[0], k0[KEY_PITCH]);
+        keys[1] = pack_bf16(k0[8], k0[KEY_PITCH + 8]);
+        keys[2] = pack_bf16(k0[8 * KEY_PITCH], k0[9 * KEY_PITCH]);
+        keys[3] = pack_bf16(k0[8 * KEY_PITCH + 8], k0[9 * KEY_PITCH + 8]);
+        values[0] = pack_bf16(v0[0], v0[1]);
+        values[1] = pack_bf16(v1[0], v1[1]);
+        values[2] = pack_bf16(v0[8], v0[9]);
+        values[3] = pack_bf16(v1[8], v1[9]);
+#pragma unroll
+        for (int n = 0; n < STEP_LINES / 8; n++) {
+            const int at = (n * 8 + g) * (D + 8) + k * 16 + 2 * c;
+            mma(s[n], keys, *(const uint32_t *)&t->q[at],
+                *(const uint32_t *)&t->q[at + 8]);
+            mma(dp[n], values, *(const uint32_t *)&t->dy[at],
+                *(const uint32_t *)&t->dy[at + 8]);
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < STEP_LINES / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int line = n * 8 + 2 * c + i % 2;
+            score_grad(&s[n][i], &dp[n][i], s[n][i], dp[n][i], scale, t->lse[line],
+                       t->dot[line], is_within(slot + i / 2 * 8, &t->seen[line]));
+        }
+#pragma unroll
+    for (int j = 0; j < STEP_LINES / 16; j++) {
+        uint32_t prob[4], ds[4];
+        to_rows(prob, s, j);
+        to_rows(ds, dp, j);
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) {
+            uint32_t b[2];
+            lines_by_dim<D>(b, t->dy, j, n);
+            mma(p->dv[n], prob, b[0], b[1]);
+            lines_by_dim<D>(b, t->q, j, n);
+            mma(p->dk[n], ds, b[0], b[1]);
+        }
+    }
+}
+
+/* The page's gradients into the registers, or back */
+template <int D>
+static __device__ __forceinline__ void move_cells(struct slot_pair<D> *p, float *dkeys,
+                                                  bool is_load, int slot, int c)
+{
+    float *const dvalues = dkeys + D * KV_BLOCK;
+#pragma unroll
+    for (int n = 0; n < D / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int d = n * 8 + 2 * c + i % 2, row = slot + i / 2 * 8;
+            float *const k = dkeys + d * KV_BLOCK + row;
+            float *const v = dvalues + row * D + d;
+            if (is_load) {
+                p->dk[n][i] = *k;
+                p->dv[n][i] = *v;
+            } else {
+                *k = p->dk[n][i];
+                *v = p->dv[n][i];
+            }
+        }
+}
+
+template <int D>
+static __global__ void __launch_bounds__(DKV_THREADS) k_dkv_tensor(struct bwd f)
+{
+    __shared__ int32_t taken;
+    extern __shared__ __align__(16) char memory[];
+    struct page_tile<D> *const page = (struct page_tile<D> *)memory;
+    struct line_step<D> *const step = (struct line_step<D> *)(page + 1);
+    const struct attn_batch *const a = &f.a;
+    const int64_t g_kv = blockIdx.y;
+    const int lane = threadIdx.x % WARP, g = lane / 4, c = lane % 4;
+    const int slot = threadIdx.x / WARP * 16 + g;
+    struct page_entry e;
+    while (take_page(&e, &taken, a, &f.next[g_kv])) {
+        const int64_t at = attn_page_at(a, e.page, g_kv);
+        struct slot_pair<D> p;
+        stage_page<D, DKV_THREADS>(page, f.cache + at);
+        move_cells<D>(&p, f.dcache + at, true, slot, c);
+        wait_pages<0>();
+        for (int64_t s = e.seq; s < e.group_end; s++) {
+            if (!holds_page(a, s, e.block, e.page))
+                continue;
+            const struct attn_lines lines = attn_lines(a, s, g_kv);
+            int64_t first, end;
+            seeing_lines(&lines, e.block, &first, &end);
+            for (int64_t i = first; i < end; i += STEP_LINES) {
+                const int n = (int)min(end - i, (int64_t)STEP_LINES);
+                __syncthreads();
+                load_step<D>(step, &f, &lines, i, n, e.block);
+                __syncthreads();
+                add_step<D>(&p, step, page, a->scale, slot, g, c);
+            }
+        }
+        move_cells<D>(&p, f.dcache + at, false, slot, c);
+    }
+}
+
+template <int D> static void run(struct backend *b, const struct bwd *f)
+{
+    enum { BLOCKS_PER_SM = 4 };
+    const cudaStream_t stream = cuda_stream(b);
+    const size_t page = sizeof(struct page_tile<D>);
+    const size_t both = page + sizeof(struct line_step<D>);
+    const dim3 grid(cuda_blocks(attn_max_tiles(&f->a, DQ_LINES), 1),
+                    (unsigned)f->a.n_kv_heads);
+    cuda_must(cudaFuncSetAttribute(k_dq_tensor<D>,
+                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   (int)page),
+              "attn_bwd: shared memory");
+    k_dq_tensor<D><<<grid, DQ_WARPS * WARP, page, stream>>>(*f);
+    cuda_launched(b, "attn_bwd on tensor cores: dq");
+    const int64_t blocks = (int64_t)cuda_state(b)->n_sms * BLOCKS_PER_SM;
+    const dim3 pages(cuda_blocks(blocks, f->a.n_kv_heads), (unsigned)f->a.n_kv_heads);
+    cuda_must(cudaFuncSetAttribute(k_dkv_tensor<D>,
+                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   (int)both),
+              "attn_bwd: shared memory");
+    cuda_must(
+        cudaMemsetAsync(f->next, 0, (size_t)f->a.n_kv_heads * sizeof(int32_t), stream),
+        "attn_bwd");
+    k_dkv_tensor<D><<<pages, DKV_THREADS, both, stream>>>(*f);
+    cuda_launched(b, "attn_bwd on tensor cores: dk, dv");
+}
+
+bool attn_tensor_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
+                     const float *lse, const float *q, const float *cache,
+                     const float *dots, int32_t *next, const struct attn_batch *a)
+{
+    const struct bwd f = {dq, dcache, dy, lse, q, cache, dots, next, *a};
+    if (!attn_is_tensor(b, a))
+        return false;
+    if (a->head_dim == 32)
+        run<32>(b, &f);
+    else if (a->head_dim == 64)
+        run<64>(b, &f);
+    else
+        run<128>(b, &f);
+    return true;
+}

@@ -1,0 +1,281 @@
+/*
+ * The sm_90a instructions of the wgmma kernel, one thin function each: mbarriers, TMA
+ * tile loads, fences, register reallocation, matrix descriptors and the product itself.
+ * Facts: PTX ISA, "Parallel Synchronization: mbarrier", "cp.async.bulk.tensor",
+ * "Asynchronous Warpgroup Level Matrix Instructions".
+ */
+#ifndef CUDA_GEMM_TENSOR_WGMMA_CUH
+#define CUDA_GEMM_TENSOR_WGMMA_CUH
+
+#include <cuda.h>
+#include <stdint.h>
+
+/* Polls of a barrier before the kernel traps: each waits up to a hardware limit in the
+ * order of a microsecond or more, so this is seconds; a wait here lasts microseconds.
+ */
+enum { GEMM_WATCHDOG_POLLS = 1 << 22 };
+
+static __device__ __forceinline__ uint32_t smem_address(const void *p)
+{
+    return (uint32_t)__cvta_generic_to_shared(p);
+}
+
+static __device__ __forceinline__ void barrier_init(uint64_t *barrier, uint32_t n)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(smem_address(barrier)),
+                 "r"(n)
+                 : "memory");
+}
+
+/* The initialised barriers become visible to the asynchronous proxy (TMA). */
+static __device__ __forceinline__ void barrier_init_fence(void)
+{
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+static __device__ __forceinline__ void barrier_arrive(uint64_t *barrier)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(smem_address(barrier))
+                 : "memory");
+}
+
+static __device__ __forceinline__ void barrier_expect(uint64_t *barrier, uint32_t bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
+                     smem_address(barrier)),
+                 "r"(bytes)
+                 : "memory");
+}
+
+static __device__ __forceinline__ bool barrier_try(uint64_t *barrier, uint32_t parity)
+{
+    uint32_t done;
+    asm volatile("{\n"
+                 ".reg .pred p;\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+                 "selp.u32 %0, 1, 0, p;\n"
+                 "}\n"
+                 : "=r"(done)
+                 : "r"(smem_address(barrier)), "r"(parity)
+                 : "memory");
+    return done != 0;
+}
+
+/* A barrier that never comes would hang the device: trap instead. */
+static __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity)
+{
+    for (int32_t i = 0; !barrier_try(barrier, parity); i++)
+        if (i > GEMM_WATCHDOG_POLLS)
+            __trap();
+}
+
+/* TMA: the box of the map at these coordinates (innermost first) into shared memory;
+ * its bytes count on the barrier. Elements outside the tensor arrive as zeros. */
+static __device__ __forceinline__ void tma_load(void *dst, const CUtensorMap *map,
+                                                uint64_t *barrier, int32_t x, int32_t y)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::"
+        "bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(smem_address(dst)),
+        "l"(map), "r"(smem_address(barrier)), "r"(x), "r"(y)
+        : "memory");
+}
+
+static __device__ __forceinline__ void tma_load(void *dst, const CUtensorMap *map,
+                                                uint64_t *barrier, int32_t x, int32_t y,
+                                                int32_t z)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::"
+        "bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(smem_address(dst)),
+        "l"(map), "r"(smem_address(barrier)), "r"(x), "r"(y), "r"(z)
+        : "memory");
+}
+
+/* The same into every block of the cluster named in `blocks` (bit = rank), at the same
+ * place of its shared memory and counted on its own barrier there. */
+static __device__ __forceinline__ void tma_load_all(void *dst, const CUtensorMap *map,
+                                                    uint64_t *barrier, int32_t x,
+                                                    int32_t y, uint16_t blocks)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::"
+        "bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(
+            smem_address(dst)),
+        "l"(map), "r"(smem_address(barrier)), "r"(x), "r"(y), "h"(blocks)
+        : "memory");
+}
+
+static __device__ __forceinline__ void tma_load_all(void *dst, const CUtensorMap *map,
+                                                    uint64_t *barrier, int32_t x,
+                                                    int32_t y, int32_t z,
+                                                    uint16_t blocks)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::"
+        "bytes.multicast::cluster [%0], [%1, {%3, %4, %5}], [%2], %6;" ::"r"(
+            smem_address(dst)),
+        "l"(map), "r"(smem_address(barrier)), "r"(x), "r"(y), "r"(z), "h"(blocks)
+        : "memory");
+}
+
+/* n_bytes (a multiple of 16) of shared memory to global memory, both on 16 bytes. The
+ * calling thread's copies form groups; bulk_wait_read: all but N have been read. */
+static __device__ __forceinline__ void bulk_store(float *dst, const void *src,
+                                                  uint32_t n_bytes)
+{
+    asm volatile(
+        "cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(dst),
+        "r"(smem_address(src)), "r"(n_bytes)
+        : "memory");
+}
+
+static __device__ __forceinline__ void bulk_commit(void)
+{
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+template <int N> static __device__ __forceinline__ void bulk_wait_read(void)
+{
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
+}
+
+static __device__ __forceinline__ uint32_t cluster_rank(void)
+{
+    uint32_t rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+/* All threads of all blocks of the cluster. */
+static __device__ __forceinline__ void cluster_sync(void)
+{
+    asm volatile("barrier.cluster.arrive.release.aligned;\n"
+                 "barrier.cluster.wait.acquire.aligned;" ::
+                     : "memory");
+}
+
+/* Arrive on the barrier at the same place in the block of this rank. */
+static __device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier,
+                                                         uint32_t rank)
+{
+    asm volatile("{\n"
+                 ".reg .b32 remote;\n"
+                 "mapa.shared::cluster.u32 remote, %0, %1;\n"
+                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+                 "}\n" ::"r"(smem_address(barrier)),
+                 "r"(rank)
+                 : "memory");
+}
+
+static __device__ __forceinline__ void tma_prefetch_map(const CUtensorMap *map)
+{
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+/* Shared memory written by ordinary stores becomes visible to wgmma and TMA. */
+static __device__ __forceinline__ void fence_async_proxy(void)
+{
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* A barrier among `n_threads` threads; 0 is __syncthreads'. */
+static __device__ __forceinline__ void named_barrier(int32_t id, int32_t n_threads)
+{
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(n_threads) : "memory");
+}
+
+template <int N_REGS> static __device__ __forceinline__ void registers_give(void)
+{
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N_REGS));
+}
+
+template <int N_REGS> static __device__ __forceinline__ void registers_take(void)
+{
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N_REGS));
+}
+
+static __device__ __forceinline__ void wgmma_fence(void)
+{
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+static __device__ __forceinline__ void wgmma_commit(void)
+{
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+template <int N_PENDING> static __device__ __forceinline__ void wgmma_wait(void)
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N_PENDING) : "memory");
+}
+
+/* d[i0 .. i0 + 7] as operands */
+#define ACC_8(i0)                                                                      \
+    "+f"(d[i0]), "+f"(d[i0 + 1]), "+f"(d[i0 + 2]), "+f"(d[i0 + 3]), "+f"(d[i0 + 4]),   \
+        "+f"(d[i0 + 5]), "+f"(d[i0 + 6]), "+f"(d[i0 + 7])
+#define ACC_32(i0) ACC_8(i0), ACC_8(i0 + 8), ACC_8(i0 + 16), ACC_8(i0 + 24)
+
+/* d (64, N) = a (64, 16) b (16, N) + (keep ? d : 0). MN_A, MN_B: the operand is
+ * MN-major. Asynchronous: d belongs to the tensor core until wgmma_wait. */
+template <bool MN_A, bool MN_B>
+static __device__ __forceinline__ void wgmma_product(float (&d)[32], uint64_t a,
+                                                     uint64_t b, int32_t keep)
+{
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "setp.ne.b32 p, %34, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
+        "%30, %31}, %32, %33, p, 1, 1, %35, %36;\n"
+        "}\n"
+        : ACC_32(0)
+        : "l"(a), "l"(b), "r"(keep), "n"((int)MN_A), "n"((int)MN_B));
+}
+
+template <bool MN_A, bool MN_B>
+static __device__ __forceinline__ void wgmma_product(float (&d)[64], uint64_t a,
+                                                     uint64_t b, int32_t keep)
+{
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "setp.ne.b32 p, %66, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
+        "%30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
+        "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, "
+        "%58, %59, %60, %61, %62, %63}, %64, %65, p, 1, 1, %67, %68;"
+        "\n}\n"
+        : ACC_32(0), ACC_32(32)
+        : "l"(a), "l"(b), "r"(keep), "n"((int)MN_A), "n"((int)MN_B));
+}
+
+template <bool MN_A, bool MN_B>
+static __device__ __forceinline__ void wgmma_product(float (&d)[128], uint64_t a,
+                                                     uint64_t b, int32_t keep)
+{
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "setp.ne.b32 p, %130, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
+        "%30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
+        "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, "
+        "%58, %59, %60, %61, %62, %63, %64, %65, %66, %67, %68, %69, %70, %71, "
+        "%72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, "
+        "%86, %87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, "
+        "%100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
+        "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, "
+        "%124, %125, %126, %127}, %128, %129, p, 1, 1, %131, %132;\n"
+        "}\n"
+        : ACC_32(0), ACC_32(32), ACC_32(64), ACC_32(96)
+        : "l"(a), "l"(b), "r"(keep), "n"((int)MN_A), "n"((int)MN_B));
+}
+
+#endif

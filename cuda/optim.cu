@@ -1,0 +1,88 @@
+/*
+ * AdamW, element by element, and the norms of a gradient: a half warp sums a block of
+ * 4096 elements by the row rule in double, the host adds the blocks in order.
+ */
+#include "core/mem.h"
+#include "cuda/backend.cuh"
+
+enum { ADAMW_THREADS = 256, NORM_BLOCK = 4096, NORM_BATCH = 1 << 16 };
+
+static __global__ void k_adamw(float *master, void *copy, enum dtype copy_dtype,
+                               float *m, float *v, const float *g, struct adamw_args a,
+                               int64_t n)
+{
+    const int64_t i = (int64_t)blockIdx.x * ADAMW_THREADS + threadIdx.x;
+    if (i >= n)
+        return;
+    const float x = g[i] * a.grad_scale;
+    const float m1 = fmaf(a.beta1, m[i], (1.0f - a.beta1) * x);
+    const float v1 = fmaf(a.beta2, v[i], (1.0f - a.beta2) * (x * x));
+    const float size = sqrtf(v1 / a.bias2) + a.eps;
+    const float step = m1 / a.bias1 / size;
+    const float w = fmaf(-a.lr, step, master[i] * (1.0f - a.lr * a.decay));
+    m[i] = m1;
+    v[i] = v1;
+    master[i] = w;
+    if (copy != NULL)
+        store_as(copy, copy_dtype, i, w);
+}
+
+void cuda_adamw(struct backend *b, float *master, void *copy, enum dtype copy_dtype,
+                float *m, float *v, const float *g, const struct adamw_args *args,
+                int64_t n)
+{
+    if (n == 0)
+        return;
+    k_adamw<<<cuda_blocks(n, ADAMW_THREADS), ADAMW_THREADS, 0, cuda_stream(b)>>>(
+        master, copy, copy_dtype, m, v, g, *args, n);
+    cuda_launched(b, "adamw");
+}
+
+static __global__ void k_norms(double *sums, const float *x, int64_t n,
+                               int64_t n_blocks)
+{
+    const int64_t i = (int64_t)blockIdx.x * ROWS_PER_BLOCK + threadIdx.x / LANES;
+    const int lane = threadIdx.x % LANES;
+    const int64_t first = i * NORM_BLOCK;
+    const int64_t end = first + NORM_BLOCK < n ? first + NORM_BLOCK : n;
+    double sq = 0, magnitude = 0;
+    for (int64_t j = first + lane; j < end; j += LANES) {
+        const double a = (double)x[j];
+        sq = sq + a * a;
+        magnitude = magnitude + fabs(a);
+    }
+    sq = fold_sum(sq);
+    magnitude = fold_sum(magnitude);
+    if (lane == 0 && i < n_blocks) {
+        sums[2 * i] = sq;
+        sums[2 * i + 1] = magnitude;
+    }
+}
+
+void cuda_norms(struct backend *b, double *sum_sq, double *sum_abs, const float *x,
+                int64_t n)
+{
+    const size_t bytes = 2 * NORM_BATCH * sizeof(double);
+    double *const device = (double *)cuda_scratch(b, bytes);
+    double *const host = (double *)cuda_state(b)->down;
+    double sq = 0, magnitude = 0;
+    CHECK(bytes <= CUDA_STAGE_BYTES, "%zu bytes of sums", bytes);
+    for (int64_t at = 0; at < n; at += (int64_t)NORM_BLOCK * NORM_BATCH) {
+        const int64_t left = n - at;
+        const int64_t all = (left + NORM_BLOCK - 1) / NORM_BLOCK;
+        const int64_t blocks = all < NORM_BATCH ? all : (int64_t)NORM_BATCH;
+        k_norms<<<cuda_blocks(blocks, ROWS_PER_BLOCK), ROW_THREADS, 0,
+                  cuda_stream(b)>>>(device, x + at, left, blocks);
+        cuda_launched(b, "norms");
+        cuda_must(cudaMemcpyAsync(host, device, 2 * (size_t)blocks * sizeof(double),
+                                  cudaMemcpyDeviceToHost, cuda_stream(b)),
+                  "norms");
+        cuda_must(cudaStreamSynchronize(cuda_stream(b)), "norms");
+        for (int64_t i = 0; i < blocks; i++) {
+            sq += host[2 * i];
+            magnitude += host[2 * i + 1];
+        }
+    }
+    *sum_sq = sq;
+    *sum_abs = magnitude;
+}

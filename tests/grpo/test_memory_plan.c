@@ -1,0 +1,100 @@
+/*
+ * The memory plan of a device: silent for host memory, refused with the knob that helps
+ * where it does not fit.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/log.h"
+#include "grpo/memory_plan.h"
+#include "tests/far_backend.h"
+
+static const struct hparams hp = {.n_vocab = 48,
+                                  .d_model = 32,
+                                  .d_ff = 40,
+                                  .n_layers = 2,
+                                  .n_heads = 2,
+                                  .n_kv_heads = 1,
+                                  .head_dim = 16,
+                                  .n_experts = 2,
+                                  .top_k = 1,
+                                  .max_pos = 4096,
+                                  .rms_eps = 1e-5,
+                                  .init_std = 0.02,
+                                  .rope = {.theta = 1e4, .factor = 1.0, .rot = 16},
+                                  .bos_id = 1,
+                                  .pad_id = -1};
+
+static int64_t free_megabyte(struct backend *b)
+{
+    (void)b;
+    return 1000000;
+}
+
+static int64_t free_terabyte(struct backend *b)
+{
+    (void)b;
+    return INT64_C(1000000000000);
+}
+
+struct plan_case {
+    const char *overrides[3];
+    const char *knob;
+};
+
+static int check(const char *const *overrides, struct backend *b)
+{
+    char *argv[3];
+    int argc = 0;
+    struct config c;
+    struct model m;
+    for (; argc < 3 && overrides[argc] != NULL; argc++)
+        argv[argc] = mem_strdup(overrides[argc]);
+    assert_int_equal(config_parse(&c, argc, argv), STATUS_OK);
+    assert_int_equal(model_init(&m, b, &hp, NULL, DTYPE_F32, 64, 48), STATUS_OK);
+    const struct rollout_limits limits = {.n_slots = c.rollout.slots,
+                                          .max_prompt = c.data.max_prompt,
+                                          .max_new = c.rollout.max_new};
+    const struct memory_plan_args a = {
+        .m = &m, .config = &c, .rollout = &limits, .is_learner = true};
+    const int status = memory_plan_check(&a);
+    model_release(&m);
+    config_release(&c);
+    for (int i = 0; i < argc; i++)
+        mem_free(argv[i]);
+    return status;
+}
+
+static void test_plan(void **state)
+{
+    (void)state;
+    static const struct plan_case cases[] = {
+        {{"rollout.slots=4096", "learner.micro_tokens=64"}, "lower rollout.slots"},
+        {{"rollout.slots=1", "learner.micro_tokens=100000"}, "learner.micro_tokens"},
+        {{"rollout.slots=1", "learner.micro_tokens=64", "grpo.leaves=1024"}, "device"},
+    };
+    struct backend b = far_backend();
+    log_set_level(LOG_OFF);
+    for (int i = 0; i < ARRAY_LEN(cases); i++) {
+        b.is_host = false;
+        b.available = free_terabyte;
+        assert_int_equal(check(cases[i].overrides, &b), STATUS_OK);
+        b.available = free_megabyte;
+        assert_int_equal(check(cases[i].overrides, &b), ERR_MEMORY);
+        assert_int_equal(status_exit(ERR_MEMORY), 75);
+        assert_non_null(strstr(status_message(), cases[i].knob));
+        b.is_host = true; /* untouched pages cost nothing */
+        assert_int_equal(check(cases[i].overrides, &b), STATUS_OK);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plan)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
