@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "core/io.h"
 #include "model/tokenizer_private.h"
 
 void ids_push(struct ids *v, int32_t id)
@@ -33,12 +34,13 @@ static void cover(struct tokenizer *t, const struct ids *v)
             t->n_vocab = (int64_t)v->data[i] + 1;
 }
 
-int tokenizer_load(struct tokenizer **out, const char *path)
+int tokenizer_load_memory(struct tokenizer **out, const char *name, const char *json,
+                          size_t len)
 {
     json_t *root = NULL;
-    TRY(json_parse_file(&root, path));
+    TRY(json_parse(&root, json, len, name));
     struct tokenizer *const t = mem_alloc(sizeof(*t));
-    const int status = tokenizer_read(t, root, path);
+    const int status = tokenizer_read(t, root, name);
     json_decref(root);
     if (status != STATUS_OK) {
         tokenizer_free(t);
@@ -50,6 +52,16 @@ int tokenizer_load(struct tokenizer **out, const char *path)
     cover(t, &t->suffix);
     *out = t;
     return STATUS_OK;
+}
+
+int tokenizer_load(struct tokenizer **out, const char *path)
+{
+    struct io_map map;
+    TRY(io_map_open(&map, path));
+    const int status = tokenizer_load_memory(out, path, (const char *)map.data,
+                                             map.size);
+    io_map_close(&map);
+    return status;
 }
 
 void tokenizer_free(struct tokenizer *t)

@@ -18,6 +18,10 @@ struct tokenizer;
 
 int tokenizer_load(struct tokenizer **out,
                    const char *path) WARN_UNUSED; /* path of tokenizer.json */
+/* The same from memory; `name` stands for the file in messages. The text is borrowed
+ * for the call. */
+int tokenizer_load_memory(struct tokenizer **out, const char *name, const char *json,
+                          size_t len) WARN_UNUSED;
 void tokenizer_free(struct tokenizer *t);
 int64_t tokenizer_n_vocab(
     const struct tokenizer *t); /* largest id + 1, added tokens included */
