@@ -7,8 +7,6 @@
  * - refused: nested classes and &&, \w and what depends on it, {n,m}+ (possessive in
  *   one, repeated in the other), {,n}, options other than (?i: ... ).
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 #include <string.h>
 
 #include "model/tokenizer_private.h"
@@ -131,7 +129,7 @@ static int rewrite_outside(struct rewriter *r, const char **what)
     return STATUS_OK;
 }
 
-static int rewrite(struct buf *out, const char *pattern, size_t len, const char *where)
+int pattern_rewrite(struct buf *out, const char *pattern, size_t len, const char *where)
 {
     struct rewriter r = {.p = pattern, .end = pattern + len, .out = out};
     while (r.p < r.end) {
@@ -146,35 +144,4 @@ static int rewrite(struct buf *out, const char *pattern, size_t len, const char 
                        where, pattern, what, r.p);
     }
     return STATUS_OK;
-}
-
-int split_step_compile(struct split_step *step, const char *pattern, size_t len,
-                       const char *where)
-{
-    struct buf text = {0};
-    pcre2_compile_context *const context = pcre2_compile_context_create(NULL);
-    int status = STATUS_OK, code = 0;
-    PCRE2_SIZE at = 0;
-    buf_puts(&text, "");
-    if (context == NULL)
-        TRY_OUT(ERR(ERR_MEMORY, "no memory for a pattern"));
-    TRY_OUT(rewrite(&text, pattern, len, where));
-    pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-    step->code = pcre2_compile((PCRE2_SPTR)text.data, text.len,
-                               PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE |
-                                   PCRE2_NEVER_BACKSLASH_C,
-                               &code, &at, context);
-    if (step->code == NULL) {
-        PCRE2_UCHAR why[128];
-        pcre2_get_error_message(code, why, sizeof(why));
-        TRY_OUT(ERR(ERR_INPUT, "%s: the pattern \"%s\" does not compile: %s", where,
-                    pattern, (const char *)why));
-    }
-    /* without JIT (not built in, or forbidden) the interpreter gives the same matches
-     */
-    (void)pcre2_jit_compile(step->code, PCRE2_JIT_COMPLETE);
-out:
-    pcre2_compile_context_free(context);
-    buf_release(&text);
-    return status;
 }

@@ -1,0 +1,203 @@
+/*
+ * The vocabulary both ways: a hash of texts to ids, and what each id decodes to. The
+ * two are not always inverse: of texts listed twice the last id counts, and an added
+ * token may be decoded as another text than it is found by.
+ */
+#include <string.h>
+#include <xxhash.h>
+
+#include "model/tokenizer_private.h"
+
+/* GPT-2's alphabet: bytes that print stand for themselves, the other 68, in order, for
+ * U+0100 onwards. */
+static bool is_own_char(int byte)
+{
+    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
+           byte >= 0xAE;
+}
+
+int32_t byte_to_char(unsigned char byte)
+{
+    if (is_own_char(byte))
+        return byte;
+    if (byte <= ' ')
+        return 0x100 + byte;
+    return byte < 0xAD ? 0x121 + byte - 0x7F : 0x143;
+}
+
+int byte_from_char(int32_t cp)
+{
+    if (cp < 0x100)
+        return cp >= 0 && is_own_char((int)cp) ? (int)cp : -1;
+    if (cp <= 0x120)
+        return cp - 0x100;
+    return cp > 0x143 ? -1 : cp == 0x143 ? 0xAD : cp - 0x121 + 0x7F;
+}
+
+static int64_t slot_of(const struct vocab *v, const char *text, size_t len)
+{
+    uint64_t h = XXH3_64bits(text, len);
+    for (;; h++) {
+        const int64_t slot = (int64_t)(h & (uint64_t)(v->n_slots - 1));
+        const struct vocab_text *const e = v->slots[slot] < 0
+                                               ? NULL
+                                               : &v->texts[v->slots[slot]];
+        if (e == NULL ||
+            (e->len == len && memcmp(v->pool.data + e->off, text, len) == 0))
+            return slot;
+    }
+}
+
+static void set_slots(struct vocab *v, int64_t n_slots)
+{
+    mem_free(v->slots);
+    v->n_slots = n_slots;
+    v->slots = mem_alloc((size_t)n_slots * sizeof(*v->slots));
+    memset(v->slots, 0xFF, (size_t)n_slots * sizeof(*v->slots));
+    for (int64_t i = 0; i < v->n_texts; i++)
+        v->slots[slot_of(v, v->pool.data + v->texts[i].off, v->texts[i].len)] =
+            (int32_t)i;
+}
+
+static void set_texts_cap(struct vocab *v, int64_t cap)
+{
+    v->texts = mem_realloc(v->texts, (size_t)v->texts_cap * sizeof(*v->texts),
+                           (size_t)cap * sizeof(*v->texts));
+    v->texts_cap = cap;
+}
+
+void vocab_reserve(struct vocab *v, int64_t n_texts)
+{
+    int64_t n_slots = v->n_slots == 0 ? 1024 : v->n_slots;
+    while (n_slots < 2 * (n_texts + 1))
+        n_slots *= 2;
+    if (n_slots > v->n_slots)
+        set_slots(v, n_slots);
+    if (n_texts > v->texts_cap)
+        set_texts_cap(v, n_texts);
+}
+
+struct vocab_text *vocab_text(struct vocab *v, const char *text, size_t len)
+{
+    if (2 * (v->n_texts + 1) > v->n_slots)
+        set_slots(v, v->n_slots == 0 ? 1024 : 2 * v->n_slots);
+    int32_t *const slot = &v->slots[slot_of(v, text, len)];
+    if (*slot < 0) {
+        if (v->n_texts == v->texts_cap)
+            set_texts_cap(v, 2 * v->texts_cap + 512);
+        *slot = (int32_t)v->n_texts;
+        v->texts[v->n_texts++] = (struct vocab_text){
+            .off = v->pool.len, .len = (uint32_t)len, .id = TOKEN_NONE};
+        buf_append(&v->pool, text, len);
+        buf_append(&v->pool, "", 1); /* its NUL, for messages */
+    }
+    return &v->texts[*slot];
+}
+
+/* The bytes that the text stands for: mapped back when every character is of the byte
+ * alphabet, else the text as it is. */
+static void put_bytes(struct vocab *v, struct piece *p)
+{
+    const size_t start = v->pool.len, off = p->text_off, len = p->text_len;
+    bool is_own = true; /* bytes that stand for themselves need no copy */
+    for (size_t i = 0; i < len && is_own; i++)
+        is_own = (unsigned char)v->pool.data[off + i] < 0x80;
+    p->bytes_off = off;
+    p->n_bytes = (uint32_t)len;
+    if (is_own)
+        return;
+    for (size_t i = 0; i < len;) {
+        const char *const s = v->pool.data + off + i;
+        const int byte = byte_from_char(utf8_get(s));
+        const char c = (char)byte;
+        i += utf8_width((unsigned char)*s);
+        if (byte < 0) {
+            v->pool.len = start;
+            return;
+        }
+        buf_append(&v->pool, &c, 1);
+    }
+    p->bytes_off = start;
+    p->n_bytes = (uint32_t)(v->pool.len - start);
+}
+
+static struct piece *piece_at(struct vocab *v, int32_t id)
+{
+    if (id >= v->cap) {
+        const int64_t cap = id < 512 ? 1024 : 2 * (int64_t)id;
+        v->pieces = mem_realloc(v->pieces, (size_t)v->cap * sizeof(*v->pieces),
+                                (size_t)cap * sizeof(*v->pieces));
+        v->cap = cap;
+    }
+    if (id >= v->n)
+        v->n = (int64_t)id + 1;
+    return &v->pieces[id];
+}
+
+void vocab_set_piece(struct vocab *v, int32_t id, const char *text, size_t len,
+                     bool is_mapped)
+{
+    struct piece *const p = piece_at(v, id);
+    const struct vocab_text *const e = vocab_text(v, text, len);
+    *p = (struct piece){.text_off = e->off,
+                        .text_len = e->len,
+                        .bytes_off = e->off,
+                        .n_bytes = e->len,
+                        .is_used = true};
+    if (is_mapped)
+        put_bytes(v, p);
+}
+
+int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id)
+{
+    const int shown = (int)(len < 80 ? len : 80);
+    if (id < 0 || id >= MAX_TOKENS)
+        return ERR(ERR_INPUT, "token \"%.*s\" has id %d, expected 0..%d", shown, text,
+                   id, MAX_TOKENS - 1);
+    if (id < v->n && v->pieces[id].is_used)
+        return ERR(ERR_INPUT, "tokens \"%.80s\" and \"%.*s\" share the id %d",
+                   v->pool.data + v->pieces[id].text_off, shown, text, id);
+    struct vocab_text *const e = vocab_text(v, text, len);
+    if (e->id != TOKEN_NONE)
+        return ERR(ERR_INPUT, "token \"%.*s\" is listed twice (ids %d and %d)", shown,
+                   text, e->id, id);
+    e->id = id;
+    vocab_set_piece(v, id, text, len, true);
+    return STATUS_OK;
+}
+
+static const struct vocab_text *find(const struct vocab *v, const char *text,
+                                     size_t len)
+{
+    if (v->n_slots == 0)
+        return NULL;
+    const int32_t at = v->slots[slot_of(v, text, len)];
+    return at < 0 ? NULL : &v->texts[at];
+}
+
+int32_t vocab_find(const struct vocab *v, const char *text, size_t len)
+{
+    const struct vocab_text *const e = find(v, text, len);
+    return e == NULL ? TOKEN_NONE : e->id;
+}
+
+int32_t vocab_find_model(const struct vocab *v, const char *text, size_t len)
+{
+    const struct vocab_text *const e = find(v, text, len);
+    return e == NULL || !e->is_model ? TOKEN_NONE : e->id;
+}
+
+const struct piece *vocab_piece(const struct vocab *v, int32_t id)
+{
+    const bool is_known = id >= 0 && id < v->n && v->pieces[id].is_used;
+    return is_known ? &v->pieces[id] : NULL;
+}
+
+void vocab_release(struct vocab *v)
+{
+    buf_release(&v->pool);
+    mem_free(v->texts);
+    mem_free(v->slots);
+    mem_free(v->pieces);
+    *v = (struct vocab){0};
+}
