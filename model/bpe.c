@@ -19,10 +19,15 @@ void merges_init(struct merges *m, int64_t n)
         m->slots[i].key = MERGE_EMPTY;
 }
 
+static uint64_t merge_hash(uint64_t key)
+{
+    const uint64_t h = (key ^ key >> 29) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
+}
+
 static struct merge *merge_slot(const struct merges *m, uint64_t key)
 {
-    uint64_t h = (key ^ key >> 29) * 0x9E3779B97F4A7C15u;
-    for (h ^= h >> 32;; h++) {
+    for (uint64_t h = merge_hash(key);; h++) {
         struct merge *const e = &m->slots[h & (uint64_t)(m->n_slots - 1)];
         if (e->key == key || e->key == MERGE_EMPTY)
             return e;
@@ -38,6 +43,12 @@ void merges_put(struct merges *m, int32_t left, int32_t right, int32_t rank, int
 {
     const uint64_t key = merge_key(left, right);
     *merge_slot(m, key) = (struct merge){.key = key, .rank = rank, .id = id};
+}
+
+void merges_prefetch(const struct merges *m, int32_t left, int32_t right)
+{
+    const uint64_t h = merge_hash(merge_key(left, right));
+    __builtin_prefetch(&m->slots[h & (uint64_t)(m->n_slots - 1)], 1);
 }
 
 const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right)

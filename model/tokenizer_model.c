@@ -13,7 +13,10 @@ struct reader {
     const struct model_text *large;
     const char *where;
     struct buf room[2]; /* strings with escapes */
-    struct buf joined;
+    struct buf texts;   /* of the merges that wait to be looked up together */
+    struct span spans[VOCAB_BATCH];
+    int n_pending; /* a left side, a right side and the whole for each */
+    int32_t rank;
 };
 
 int64_t tokenizer_id_limit(int64_t n)
@@ -94,37 +97,56 @@ static int read_sides(struct reader *r, struct json_reader *j, bool is_legacy,
     return STATUS_OK;
 }
 
-static int add_merge(struct reader *r, const char *const text[2], const size_t len[2],
-                     int32_t rank)
+/* Takes a merge's three texts into the batch. */
+static int take_merge(struct reader *r, const char *const text[2], const size_t len[2])
 {
-    struct bpe *const b = &r->t->bpe;
-    const struct vocab *const v = &r->t->vocab;
-    if (len[1] < b->prefix_len)
+    const size_t prefix_len = r->t->bpe.prefix_len;
+    struct span *const spans = r->spans + 3 * r->n_pending;
+    const size_t off = r->texts.len;
+    if (len[1] < prefix_len)
         return ERR(ERR_INPUT,
                    "%s: model.merges[%d]: \"%.*s\" is shorter than "
                    "continuing_subword_prefix",
-                   r->where, rank, (int)(len[1] < 80 ? len[1] : 80), text[1]);
-    buf_reset(&r->joined);
-    buf_append(&r->joined, text[0], len[0]);
-    buf_append(&r->joined, text[1] + b->prefix_len, len[1] - b->prefix_len);
-    const int32_t left = vocab_find(v, text[0], len[0]);
-    const int32_t right = vocab_find(v, text[1], len[1]);
-    const int32_t id = vocab_find(v, r->joined.data, r->joined.len);
-    const int bad = left == TOKEN_NONE ? 0 : right == TOKEN_NONE ? 1 : 2;
-    if (left == TOKEN_NONE || right == TOKEN_NONE || id == TOKEN_NONE) {
-        const size_t n = bad < 2 ? len[bad] : r->joined.len;
-        return ERR(ERR_INPUT, "%s: model.merges[%d]: \"%.*s\" is not in the vocabulary",
-                   r->where, rank, (int)(n < 80 ? n : 80),
-                   bad < 2 ? text[bad] : r->joined.data);
+                   r->where, r->rank + r->n_pending, (int)(len[1] < 80 ? len[1] : 80),
+                   text[1]);
+    buf_append(&r->texts, text[0], len[0]);
+    buf_append(&r->texts, text[1] + prefix_len, len[1] - prefix_len);
+    spans[0] = (struct span){off, len[0]};
+    spans[1] = (struct span){off + len[0], len[1] - prefix_len};
+    spans[2] = (struct span){off, r->texts.len - off};
+    if (prefix_len > 0) { /* the right side is not a part of the whole then */
+        spans[1] = (struct span){r->texts.len, len[1]};
+        buf_append(&r->texts, text[1], len[1]);
     }
-    merges_put(&b->merges, left, right, rank, id);
+    r->n_pending++;
+    return STATUS_OK;
+}
+
+static int flush_merges(struct reader *r)
+{
+    struct merges *const m = &r->t->bpe.merges;
+    int32_t ids[VOCAB_BATCH];
+    vocab_find_many(&r->t->vocab, r->spans, r->texts.data, 3 * r->n_pending, ids);
+    for (int i = 0; i < 3 * r->n_pending; i++)
+        if (ids[i] == TOKEN_NONE) {
+            const struct span s = r->spans[i];
+            return ERR(ERR_INPUT,
+                       "%s: model.merges[%d]: \"%.*s\" is not in the vocabulary",
+                       r->where, r->rank + i / 3, (int)(s.len < 80 ? s.len : 80),
+                       r->texts.data + s.off);
+        }
+    for (int i = 0; i < r->n_pending; i++)
+        merges_prefetch(m, ids[3 * i], ids[3 * i + 1]);
+    for (int i = 0; i < r->n_pending; i++)
+        merges_put(m, ids[3 * i], ids[3 * i + 1], r->rank++, ids[3 * i + 2]);
+    r->n_pending = 0;
+    buf_reset(&r->texts);
     return STATUS_OK;
 }
 
 static int read_merges(struct reader *r)
 {
     struct json_reader j;
-    int32_t rank = 0;
     bool more = true;
     json_reader_init(&j, r->large, &r->large->merges, "model.merges");
     if (!json_reader_take(&j, '['))
@@ -142,8 +164,10 @@ static int read_merges(struct reader *r)
         size_t len[2] = {0, 0};
         TRY(read_sides(r, &j, is_legacy, text, len));
         if (text[0] != NULL)
-            TRY(add_merge(r, text, len, rank++));
+            TRY(take_merge(r, text, len));
         TRY(json_reader_more(&j, ']', &more));
+        if (3 * (r->n_pending + 1) > VOCAB_BATCH || !more)
+            TRY(flush_merges(r));
     }
     return json_reader_finish(&j);
 }
@@ -306,6 +330,6 @@ int tokenizer_read_model(struct tokenizer *t, const json_t *model,
         status = refuse(&r, "model", type);
     buf_release(&r.room[0]);
     buf_release(&r.room[1]);
-    buf_release(&r.joined);
+    buf_release(&r.texts);
     return status;
 }

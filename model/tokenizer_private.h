@@ -92,6 +92,10 @@ static inline int32_t trie_step(const struct trie *t, int32_t node, unsigned cha
 size_t trie_longest(const struct trie *t, const char *s, size_t len,
                     int32_t *value_out);
 
+struct span {
+    size_t off, len;
+};
+
 /* vocab.c: texts and ids */
 enum { TOKEN_NONE = -1, MAX_TOKENS = 1 << 24 };
 
@@ -106,11 +110,15 @@ struct piece { /* what an id decodes to */
     uint32_t text_len, n_bytes; /* bytes: mapped back from the byte alphabet */
     bool is_used, is_special, is_added;
 };
+struct vocab_slot {
+    uint32_t tag; /* of the hash: spares a look at the text */
+    int32_t text; /* place in texts; -1: free */
+};
 struct vocab {
     struct buf pool;
     struct vocab_text *texts;
     int64_t n_texts, texts_cap;
-    int32_t *slots; /* hash -> place in texts, open addressing; -1: free */
+    struct vocab_slot *slots; /* open addressing */
     int64_t n_slots;
     struct piece *pieces; /* by id */
     int64_t n, cap;       /* n: largest id + 1 */
@@ -125,6 +133,10 @@ void vocab_set_piece(struct vocab *v, int32_t id, const char *text, size_t len,
 int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id) WARN_UNUSED;
 /* TOKEN_NONE where the text is no token. */
 int32_t vocab_find(const struct vocab *v, const char *text, size_t len);
+/* Of n texts at once, base[off ..]: their memory is fetched together. */
+enum { VOCAB_BATCH = 96 };
+void vocab_find_many(const struct vocab *v, const struct span *texts, const char *base,
+                     int n, int32_t *ids);
 /* Of the model's own texts, added tokens left out. */
 int32_t vocab_find_model(const struct vocab *v, const char *text, size_t len);
 const struct piece *vocab_piece(const struct vocab *v, int32_t id); /* or NULL */
@@ -142,9 +154,6 @@ struct pattern {
     char *literal;
     size_t len;
     void *code; /* pcre2_code */
-};
-struct span {
-    size_t off, len;
 };
 struct spans {
     struct span *data;
@@ -270,6 +279,8 @@ void merges_init(struct merges *m, int64_t n);
 /* A pair given twice keeps the later rank. */
 void merges_put(struct merges *m, int32_t left, int32_t right, int32_t rank,
                 int32_t id);
+/* Says that the pair is about to be put. */
+void merges_prefetch(const struct merges *m, int32_t left, int32_t right);
 const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right);
 void merges_release(struct merges *m);
 

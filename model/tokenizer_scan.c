@@ -20,9 +20,10 @@ struct scan {
 
 static void skip_space(struct scan *s)
 {
-    while (s->at < s->len && strchr(" \t\r\n", s->json[s->at]) != NULL &&
-           s->json[s->at] != '\0')
-        s->at++;
+    const char *p = s->json + s->at, *const end = s->json + s->len;
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+        p++;
+    s->at = (size_t)(p - s->json);
 }
 
 static bool take(struct scan *s, char c)
@@ -38,14 +39,11 @@ static bool skip_string(struct scan *s)
 {
     if (!take(s, '"'))
         return false;
-    for (; s->at < s->len; s->at++) {
-        if (s->json[s->at] == '"') {
-            s->at++;
-            return true;
-        }
-        s->at += s->json[s->at] == '\\';
-    }
-    return false;
+    const char *p = s->json + s->at, *const end = s->json + s->len;
+    while (p < end && *p != '"')
+        p += *p == '\\' ? 2 : 1;
+    s->at = p < end ? (size_t)(p + 1 - s->json) : s->len;
+    return p < end;
 }
 
 /* Any value; *n_strings counts those in it. */

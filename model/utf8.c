@@ -42,6 +42,13 @@ bool utf8_is_valid(const char *s, size_t len)
     const unsigned char *const u = (const unsigned char *)s;
     size_t bad;
     for (size_t i = 0; i < len;) {
+        uint64_t eight = 0;
+        if (len - i >= sizeof(eight))
+            memcpy(&eight, s + i, sizeof(eight));
+        if (len - i >= sizeof(eight) && (eight & 0x8080808080808080u) == 0) {
+            i += sizeof(eight); /* all ASCII */
+            continue;
+        }
         const size_t n = char_at(u + i, len - i, &bad);
         if (n == 0)
             return false;

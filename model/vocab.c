@@ -34,16 +34,20 @@ int byte_from_char(int32_t cp)
     return cp > 0x143 ? -1 : cp == 0x143 ? 0xAD : cp - 0x121 + 0x7F;
 }
 
-static int64_t slot_of(const struct vocab *v, const char *text, size_t len)
+/* The slot of a text, or the free one where it would go. */
+static struct vocab_slot *slot_of(const struct vocab *v, const char *text, size_t len,
+                                  uint32_t *tag_out)
 {
     uint64_t h = XXH3_64bits(text, len);
+    const uint32_t tag = (uint32_t)(h >> 32);
+    *tag_out = tag;
     for (;; h++) {
-        const int64_t slot = (int64_t)(h & (uint64_t)(v->n_slots - 1));
-        const struct vocab_text *const e = v->slots[slot] < 0
-                                               ? NULL
-                                               : &v->texts[v->slots[slot]];
-        if (e == NULL ||
-            (e->len == len && memcmp(v->pool.data + e->off, text, len) == 0))
+        struct vocab_slot *const slot = &v->slots[h & (uint64_t)(v->n_slots - 1)];
+        if (slot->text < 0)
+            return slot;
+        const struct vocab_text *const e = &v->texts[slot->text];
+        if (slot->tag == tag && e->len == len &&
+            memcmp(v->pool.data + e->off, text, len) == 0)
             return slot;
     }
 }
@@ -54,9 +58,12 @@ static void set_slots(struct vocab *v, int64_t n_slots)
     v->n_slots = n_slots;
     v->slots = mem_alloc((size_t)n_slots * sizeof(*v->slots));
     memset(v->slots, 0xFF, (size_t)n_slots * sizeof(*v->slots));
-    for (int64_t i = 0; i < v->n_texts; i++)
-        v->slots[slot_of(v, v->pool.data + v->texts[i].off, v->texts[i].len)] =
-            (int32_t)i;
+    for (int64_t i = 0; i < v->n_texts; i++) {
+        const struct vocab_text *const e = &v->texts[i];
+        uint32_t tag;
+        *slot_of(v, v->pool.data + e->off, e->len,
+                 &tag) = (struct vocab_slot){.tag = tag, .text = (int32_t)i};
+    }
 }
 
 static void set_texts_cap(struct vocab *v, int64_t cap)
@@ -81,17 +88,18 @@ struct vocab_text *vocab_text(struct vocab *v, const char *text, size_t len)
 {
     if (2 * (v->n_texts + 1) > v->n_slots)
         set_slots(v, v->n_slots == 0 ? 1024 : 2 * v->n_slots);
-    int32_t *const slot = &v->slots[slot_of(v, text, len)];
-    if (*slot < 0) {
+    uint32_t tag;
+    struct vocab_slot *const slot = slot_of(v, text, len, &tag);
+    if (slot->text < 0) {
         if (v->n_texts == v->texts_cap)
             set_texts_cap(v, 2 * v->texts_cap + 512);
-        *slot = (int32_t)v->n_texts;
+        *slot = (struct vocab_slot){.tag = tag, .text = (int32_t)v->n_texts};
         v->texts[v->n_texts++] = (struct vocab_text){
             .off = v->pool.len, .len = (uint32_t)len, .id = TOKEN_NONE};
         buf_append(&v->pool, text, len);
         buf_append(&v->pool, "", 1); /* its NUL, for messages */
     }
-    return &v->texts[*slot];
+    return &v->texts[slot->text];
 }
 
 /* The bytes that the text stands for: mapped back when every character is of the byte
@@ -171,7 +179,8 @@ static const struct vocab_text *find(const struct vocab *v, const char *text,
 {
     if (v->n_slots == 0)
         return NULL;
-    const int32_t at = v->slots[slot_of(v, text, len)];
+    uint32_t tag;
+    const int32_t at = slot_of(v, text, len, &tag)->text;
     return at < 0 ? NULL : &v->texts[at];
 }
 
@@ -179,6 +188,28 @@ int32_t vocab_find(const struct vocab *v, const char *text, size_t len)
 {
     const struct vocab_text *const e = find(v, text, len);
     return e == NULL ? TOKEN_NONE : e->id;
+}
+
+void vocab_find_many(const struct vocab *v, const struct span *texts, const char *base,
+                     int n, int32_t *ids)
+{
+    uint64_t hash[VOCAB_BATCH];
+    for (int i = 0; i < n; i++) {
+        hash[i] = XXH3_64bits(base + texts[i].off, texts[i].len);
+        __builtin_prefetch(&v->slots[hash[i] & (uint64_t)(v->n_slots - 1)]);
+    }
+    for (int i = 0; i < n; i++) {
+        const int32_t at = v->slots[hash[i] & (uint64_t)(v->n_slots - 1)].text;
+        if (at >= 0)
+            __builtin_prefetch(&v->texts[at]);
+    }
+    for (int i = 0; i < n; i++) {
+        const int32_t at = v->slots[hash[i] & (uint64_t)(v->n_slots - 1)].text;
+        if (at >= 0)
+            __builtin_prefetch(v->pool.data + v->texts[at].off);
+    }
+    for (int i = 0; i < n; i++)
+        ids[i] = vocab_find(v, base + texts[i].off, texts[i].len);
 }
 
 int32_t vocab_find_model(const struct vocab *v, const char *text, size_t len)
