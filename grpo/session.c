@@ -59,10 +59,7 @@ int session_open(struct session *s, const struct program *p, struct config *c)
 
 int session_load_tokenizer(struct tokenizer **out, const char *dir)
 {
-    char *const path = io_join(dir, "tokenizer.json");
-    const int status = tokenizer_load(out, path);
-    mem_free(path);
-    return status;
+    return tokenizer_load_dir(out, dir);
 }
 
 static bool has_tokenizer(const char *dir)
