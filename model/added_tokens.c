@@ -2,7 +2,7 @@
  * Tokens that are cut out of the text before it is split: the leftmost match, of those
  * the longest. A match that single_word rejects is passed over whole, as by the matcher
  * of Hugging Face. lstrip and rstrip take the blanks beside a match, but not those that
- * an earlier match took.
+ * an earlier match took; a match of which nothing is left then vanishes.
  */
 #include <string.h>
 
@@ -12,15 +12,13 @@
 void added_set_take(struct added_set *a, struct added_token *tokens, int64_t n)
 {
     struct trie_key *const keys = mem_alloc((size_t)n * sizeof(*keys));
-    int64_t n_keys = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (tokens[i].len > 0) /* an empty pattern never matches */
-            keys[n_keys++] = (struct trie_key){tokens[i].pattern, tokens[i].len,
-                                               (int32_t)(n - 1 - i)}; /* first wins */
+    for (int64_t i = 0; i < n; i++) /* of equal ones the first counts */
+        keys[i] = (struct trie_key){tokens[i].pattern, tokens[i].len,
+                                    (int32_t)(n - 1 - i)};
     a->tokens = tokens;
     a->n = n;
     if (n > 0)
-        trie_init(&a->trie, keys, n_keys);
+        trie_init(&a->trie, keys, n);
     mem_free(keys);
 }
 

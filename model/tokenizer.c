@@ -290,7 +290,8 @@ static int encode_gap(const struct tokenizer *t, struct encode_scratch *s,
     while (added_set_next(&t->normalized, g->bytes.data, g->bytes.len, from, gap, &m)) {
         if (gap < m.start)
             TRY(encode_part(t, s, gap, m.start - gap, out));
-        encode_push(s, g, out, m.id, m.start, m.end - m.start);
+        if (m.start < m.end)
+            encode_push(s, g, out, m.id, m.start, m.end - m.start);
         gap = m.end;
         from = m.resume;
     }
@@ -306,8 +307,9 @@ static int encode_text(const struct tokenizer *t, struct encode_scratch *s,
     while (added_set_next(&t->raw, text, len, from, gap, &m)) {
         if (gap < m.start)
             TRY(encode_gap(t, s, text, gap, m.start - gap, out));
-        encode_push(s, &s->text, out, m.id, 0, 0);
-        if (s->has_places)
+        if (m.start < m.end)
+            encode_push(s, &s->text, out, m.id, 0, 0);
+        if (m.start < m.end && s->has_places)
             s->places[out->n - 1] = (struct place){(uint32_t)m.start, (uint32_t)m.end};
         gap = m.end;
         from = m.resume;

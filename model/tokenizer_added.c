@@ -39,6 +39,11 @@ static int set_pattern(struct adder *a, struct added_token *out, const char *tex
         status = normalize(a, text, len, &pattern);
     else
         text_set(&pattern, text, 0, len, false);
+    if (status == STATUS_OK && pattern.bytes.len == 0)
+        status = ERR(ERR_INPUT,
+                     "%s: the added token \"%s\" is nothing after the normalizer, "
+                     "which is not supported",
+                     a->where, text);
     if (status == STATUS_OK) {
         out->len = pattern.bytes.len;
         out->pattern = mem_alloc(out->len + 1);

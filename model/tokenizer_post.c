@@ -204,9 +204,10 @@ static int read_padding(struct post *p, const json_t *spec, int64_t id_limit,
                      where));
     p->pad_id = (int32_t)id;
     if (json_is_object(strategy))
-        return json_get_int(strategy, "Fixed", 0, 1 << 24, &p->pad_length, NULL, where);
-    if (!json_is_string(strategy) ||
-        strcmp(json_string_value(strategy), "BatchLongest") != 0)
+        TRY(json_get_int(strategy, "Fixed", 0, 1 << 24, &p->pad_length,
+                         &p->is_pad_fixed, where));
+    if (!p->is_pad_fixed && (!json_is_string(strategy) ||
+                             strcmp(json_string_value(strategy), "BatchLongest") != 0))
         return ERR(
             ERR_INPUT,
             "%s: padding: \"strategy\" is not \"BatchLongest\" or {\"Fixed\": n}",
@@ -318,7 +319,7 @@ void post_run(const struct post *p, bool add_special, struct ids *out, int64_t b
         insert(out, out->n, p->suffix.data, 0, p->suffix.n, s);
     if (!p->has_padding)
         return;
-    int64_t n = p->pad_length > out->n - before ? p->pad_length : out->n - before;
+    int64_t n = p->is_pad_fixed ? p->pad_length : out->n - before;
     if (p->pad_multiple > 0 && n % p->pad_multiple > 0)
         n += p->pad_multiple - n % p->pad_multiple;
     n -= out->n - before;

@@ -407,6 +407,7 @@ struct post {
     struct ids prefix, suffix;       /* of the templates */
     bool has_trim, has_prefix_space; /* ByteLevel's view of offsets */
     bool has_truncation, is_truncated_left, has_padding, is_padded_left;
+    bool is_pad_fixed;
     int64_t max_length, pad_length, pad_multiple;
     int32_t pad_id;
 };
