@@ -12,14 +12,22 @@
 void added_set_take(struct added_set *a, struct added_token *tokens, int64_t n)
 {
     struct trie_key *const keys = mem_alloc((size_t)n * sizeof(*keys));
-    for (int64_t i = 0; i < n; i++) /* of equal ones the first counts */
-        keys[i] = (struct trie_key){tokens[i].pattern, tokens[i].len,
-                                    (int32_t)(n - 1 - i)};
+    for (int64_t i = 0; i < n; i++)
+        keys[i] = (struct trie_key){tokens[i].pattern, tokens[i].len, (int32_t)i};
     a->tokens = tokens;
     a->n = n;
     if (n > 0)
         trie_init(&a->trie, keys, n);
     mem_free(keys);
+}
+
+const struct added_token *added_set_find(const struct added_set *a, const char *pattern,
+                                         size_t len)
+{
+    int32_t place = 0;
+    const bool is_there = a->n > 0 &&
+                          trie_longest(&a->trie, pattern, len, &place) == len;
+    return is_there ? &a->tokens[place] : NULL;
 }
 
 void added_set_release(struct added_set *a)
@@ -57,7 +65,7 @@ bool added_set_next(const struct added_set *a, const char *s, size_t len, size_t
         if (trie_step(&a->trie, 0, (unsigned char)s[i]) < 0)
             continue;
         const size_t n = trie_longest(&a->trie, s + i, len - i, &place);
-        const struct added_token *const t = &a->tokens[a->n - 1 - place];
+        const struct added_token *const t = &a->tokens[place];
         if (n == 0)
             continue;
         if (t->is_single_word && touches_word(s, len, i, i + n)) {

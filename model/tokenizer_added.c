@@ -136,6 +136,22 @@ static void part(struct tokenizer *t, const struct added_token *list, int64_t n)
     added_set_take(&t->normalized, parts[1], n_parts[1]);
 }
 
+/* Which of two tokens that look alike after the normaliser counts is chance in the
+ * library. */
+static int check_distinct(const struct added_set *a, const char *where)
+{
+    for (int64_t i = 0; i < a->n; i++) {
+        const struct added_token *const t = &a->tokens[i];
+        if (added_set_find(a, t->pattern, t->len) != t)
+            return ERR(ERR_INPUT,
+                       "%s: two added tokens are \"%.*s\" after the normalizer (ids %d "
+                       "and %d), which is not supported",
+                       where, (int)(t->len < 80 ? t->len : 80), t->pattern,
+                       added_set_find(a, t->pattern, t->len)->id, t->id);
+    }
+    return STATUS_OK;
+}
+
 /* Special is whatever decodes to the content of a special token. */
 static void mark_special(struct vocab *v)
 {
@@ -172,5 +188,5 @@ int tokenizer_read_added(struct tokenizer *t, const json_t *spec, int64_t n_mode
     mark_special(&t->vocab);
     mem_free(a.list);
     mem_free(a.place_of);
-    return status;
+    return status == STATUS_OK ? check_distinct(&t->normalized, where) : status;
 }

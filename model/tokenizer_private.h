@@ -366,6 +366,9 @@ struct added_set {
 /* Takes the tokens; added_set_release frees them. */
 void added_set_take(struct added_set *a, struct added_token *tokens, int64_t n);
 void added_set_release(struct added_set *a);
+/* The token of exactly this pattern, of equal ones the last; or NULL. */
+const struct added_token *added_set_find(const struct added_set *a, const char *pattern,
+                                         size_t len);
 struct added_match {
     size_t start, end; /* with the blanks that lstrip and rstrip take */
     size_t resume;     /* where the search goes on */
