@@ -127,6 +127,14 @@ int pattern_load(struct pattern *p, const json_t *spec, const char *what,
     return pattern_compile(p, regex, len, where);
 }
 
+bool pattern_can_be_empty(const struct pattern *p)
+{
+    uint32_t is_empty = 0;
+    if (p->kind == PATTERN_REGEX)
+        (void)pcre2_pattern_info(p->code, PCRE2_INFO_MATCHEMPTY, &is_empty);
+    return is_empty != 0 || (p->kind == PATTERN_START && p->len == 0);
+}
+
 void pattern_release(struct pattern *p)
 {
     pcre2_code_free(p->code);

@@ -52,6 +52,32 @@ static bool needs_places(const struct tokenizer *t)
     return false;
 }
 
+/* Text that is put before the first character comes from nowhere, and what the library
+ * makes of that when a later step rewrites all characters is an accident of its
+ * bookkeeping (mostly a failure). */
+static int check_insertions(const struct tokenizer *t, const char *where)
+{
+    bool has_inserted = false, is_bad = false;
+    for (int64_t i = 0; i < t->normal.n_steps; i++) {
+        const struct normalize_step *const step = &t->normal.steps[i];
+        if (step->kind == NORMALIZE_REPLACE)
+            has_inserted = has_inserted || pattern_can_be_empty(&step->pattern);
+        else if (step->kind == NORMALIZE_PREPEND)
+            has_inserted = has_inserted || step->content_len == 0;
+        else
+            is_bad = is_bad || has_inserted;
+    }
+    for (int64_t i = 0; i < t->pre.n_steps; i++)
+        is_bad = is_bad || (has_inserted && t->pre.steps[i].kind == STEP_MAP_BYTES);
+    if (is_bad)
+        return ERR(ERR_INPUT,
+                   "%s: normalizer: a Replace that matches nothing, or an empty "
+                   "Prepend, before a step that rewrites every character is not "
+                   "supported",
+                   where);
+    return STATUS_OK;
+}
+
 static int check_version(const json_t *root, const char *where)
 {
     const char *version = "1.0";
@@ -89,6 +115,7 @@ int tokenizer_read(struct tokenizer *t, const char *json, size_t len, const char
     const int status = read_parts(t, root, &large, where);
     json_decref(root);
     TRY(status);
+    TRY(check_insertions(t, where));
     choose_raw(t);
     t->is_tracked = needs_places(t);
     return STATUS_OK;

@@ -177,6 +177,7 @@ int pattern_load(struct pattern *p, const json_t *spec, const char *what,
 int pattern_compile(struct pattern *p, const char *regex, size_t len,
                     const char *where) WARN_UNUSED;
 void pattern_release(struct pattern *p);
+bool pattern_can_be_empty(const struct pattern *p);
 /* Cuts text into s->parts. */
 int pattern_parts(const struct pattern *p, struct search *s, const char *text,
                   size_t len) WARN_UNUSED;
