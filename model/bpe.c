@@ -14,6 +14,7 @@ void merges_init(struct merges *m, int64_t n)
     m->n_slots = 16;
     while (m->n_slots < 2 * n)
         m->n_slots *= 2;
+    m->n = 0;
     m->slots = mem_alloc((size_t)m->n_slots * sizeof(*m->slots));
     for (int64_t i = 0; i < m->n_slots; i++)
         m->slots[i].key = MERGE_EMPTY;
@@ -39,10 +40,25 @@ static uint64_t merge_key(int32_t left, int32_t right)
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
+static void grow_merges(struct merges *m)
+{
+    struct merges old = *m;
+    merges_init(m, old.n_slots);
+    for (int64_t i = 0; i < old.n_slots; i++)
+        if (old.slots[i].key != MERGE_EMPTY)
+            *merge_slot(m, old.slots[i].key) = old.slots[i];
+    m->n = old.n;
+    merges_release(&old);
+}
+
 void merges_put(struct merges *m, int32_t left, int32_t right, int32_t rank, int32_t id)
 {
     const uint64_t key = merge_key(left, right);
-    *merge_slot(m, key) = (struct merge){.key = key, .rank = rank, .id = id};
+    if (2 * (m->n + 1) > m->n_slots)
+        grow_merges(m);
+    struct merge *const slot = merge_slot(m, key);
+    m->n += slot->key == MERGE_EMPTY;
+    *slot = (struct merge){.key = key, .rank = rank, .id = id};
 }
 
 void merges_prefetch(const struct merges *m, int32_t left, int32_t right)

@@ -8,6 +8,9 @@
 
 #include "model/tokenizer_json.h"
 
+/* entries of a list that are believed before they are read */
+enum { MAX_RESERVED = 1 << 19 };
+
 struct reader {
     struct tokenizer *t;
     const struct model_text *large;
@@ -46,7 +49,9 @@ static int read_vocab(struct reader *r, int64_t *n_model)
     struct json_reader j;
     bool more = true;
     json_reader_init(&j, r->large, &r->large->vocab, "model.vocab");
-    vocab_reserve(&r->t->vocab, r->large->vocab.n_strings);
+    vocab_reserve(&r->t->vocab, r->large->vocab.n_strings < MAX_RESERVED
+                                    ? r->large->vocab.n_strings
+                                    : MAX_RESERVED);
     *n_model = 0;
     if (!json_reader_take(&j, '{'))
         return json_reader_error(&j, "an object of tokens and ids");
@@ -156,7 +161,7 @@ static int read_merges(struct reader *r)
     if (n > INT32_MAX / 4)
         return ERR(ERR_INPUT, "%s: model.merges has %lld entries, the limit is %d",
                    r->where, (long long)n, INT32_MAX / 4);
-    merges_init(&r->t->bpe.merges, n);
+    merges_init(&r->t->bpe.merges, n < MAX_RESERVED ? n : MAX_RESERVED);
     if (json_reader_take(&j, ']'))
         return json_reader_finish(&j);
     while (more) {
@@ -247,7 +252,7 @@ static int read_pieces(struct reader *r)
     if (max > MAX_TOKENS)
         return ERR(ERR_INPUT, "%s: model.vocab has %lld entries, the limit is %d",
                    r->where, (long long)max, MAX_TOKENS);
-    vocab_reserve(v, max);
+    vocab_reserve(v, max < MAX_RESERVED ? max : MAX_RESERVED);
     u->scores = mem_alloc((size_t)max * sizeof(*u->scores));
     u->min_score = INFINITY;
     if (!json_reader_take(&j, '['))

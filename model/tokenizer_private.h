@@ -274,9 +274,9 @@ struct merge {
 static const uint64_t MERGE_EMPTY = UINT64_MAX;
 struct merges {
     struct merge *slots;
-    int64_t n_slots;
+    int64_t n_slots, n;
 };
-void merges_init(struct merges *m, int64_t n);
+void merges_init(struct merges *m, int64_t n); /* with room for n; grows */
 /* A pair given twice keeps the later rank. */
 void merges_put(struct merges *m, int32_t left, int32_t right, int32_t rank,
                 int32_t id);
