@@ -36,10 +36,8 @@ static int refuse(const struct reader *r, const char *what, const char *name)
 static int add_model_text(struct reader *r, const char *text, size_t len, int32_t id)
 {
     const int status = vocab_add(&r->t->vocab, text, len, id);
-    if (status != STATUS_OK)
-        return status_prefix(status, "%s: model.vocab", r->where);
-    vocab_text(&r->t->vocab, text, len)->is_model = true;
-    return STATUS_OK;
+    return status == STATUS_OK ? status
+                               : status_prefix(status, "%s: model.vocab", r->where);
 }
 
 /* {"text": id, ...} */

@@ -129,7 +129,7 @@ struct vocab_text *vocab_text(struct vocab *v, const char *text, size_t len);
 /* id decodes to `text` from now on; is_mapped: its characters may stand for bytes */
 void vocab_set_piece(struct vocab *v, int32_t id, const char *text, size_t len,
                      bool is_mapped);
-/* Adds a text under an id; ERR_INPUT when the text or the id is taken. */
+/* Adds a text of the model; ERR_INPUT when the text or the id is taken. */
 int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id) WARN_UNUSED;
 /* TOKEN_NONE where the text is no token. */
 int32_t vocab_find(const struct vocab *v, const char *text, size_t len);

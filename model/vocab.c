@@ -142,18 +142,24 @@ static struct piece *piece_at(struct vocab *v, int32_t id)
     return &v->pieces[id];
 }
 
-void vocab_set_piece(struct vocab *v, int32_t id, const char *text, size_t len,
-                     bool is_mapped)
+static void set_piece(struct vocab *v, int32_t id, size_t off, uint32_t len,
+                      bool is_mapped)
 {
     struct piece *const p = piece_at(v, id);
-    const struct vocab_text *const e = vocab_text(v, text, len);
-    *p = (struct piece){.text_off = e->off,
-                        .text_len = e->len,
-                        .bytes_off = e->off,
-                        .n_bytes = e->len,
+    *p = (struct piece){.text_off = off,
+                        .text_len = len,
+                        .bytes_off = off,
+                        .n_bytes = len,
                         .is_used = true};
     if (is_mapped)
         put_bytes(v, p);
+}
+
+void vocab_set_piece(struct vocab *v, int32_t id, const char *text, size_t len,
+                     bool is_mapped)
+{
+    const struct vocab_text *const e = vocab_text(v, text, len);
+    set_piece(v, id, e->off, e->len, is_mapped);
 }
 
 int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id)
@@ -162,7 +168,7 @@ int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id)
     if (id < 0 || id >= MAX_TOKENS)
         return ERR(ERR_INPUT, "token \"%.*s\" has id %d, expected 0..%d", shown, text,
                    id, MAX_TOKENS - 1);
-    if (id < v->n && v->pieces[id].is_used)
+    if (vocab_piece(v, id) != NULL)
         return ERR(ERR_INPUT, "tokens \"%.80s\" and \"%.*s\" share the id %d",
                    v->pool.data + v->pieces[id].text_off, shown, text, id);
     struct vocab_text *const e = vocab_text(v, text, len);
@@ -170,7 +176,8 @@ int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id)
         return ERR(ERR_INPUT, "token \"%.*s\" is listed twice (ids %d and %d)", shown,
                    text, e->id, id);
     e->id = id;
-    vocab_set_piece(v, id, text, len, true);
+    e->is_model = true;
+    set_piece(v, id, e->off, e->len, true);
     return STATUS_OK;
 }
 
