@@ -154,6 +154,9 @@ with open("tests/model/tokenizer_oracle.jsonl", "w") as f:
     for name, pre in (("cl100k", [split(CL)]), ("o200k", [split(O2)]), ("removed", [split(CL, "Removed", True)]),
                       ("han", [split(r"[\p{Han}]+")]), ("digits", [split(r"\d"), {"type": "Digits", "individual_digits": True}]),
                       ("sub-categories", [split(r"\p{Nd}+|\p{Nl}|\p{Lt}|\p{Lm}|\p{M}+|\p{P}|\p{S}")]),
+                      ("regex words", [split(r"\w+|[^\w\s]+")]), ("borders", [split(r"\b|\W")]),
+                      ("scripts", [split(r"\p{Hiragana}|\p{Katakana}+|\p{Latin}+|\p{Greek}|\p{Thai}")]),
+                      ("repetitions", [split(r"a{1,2}?b|\d{2}|x*+|(?i:ab|k)")]),
                       ("words", [{"type": "Whitespace"}]), ("punctuation", [{"type": "Punctuation", "behavior": "Isolated"}])):
         put(f, "classes: " + name, ["\u2581"], file(pre_tokenizer=sequence(*pre, MARK)), pools())
     for form in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"):
