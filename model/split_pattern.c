@@ -5,9 +5,10 @@
  * - \p{Han} and other scripts get "sc:" (PCRE2 would read script extensions);
  * - ^ and $ are per line, lines end at \n;
  * - \w and \W are spelled out, \b and \B are looks around for \w;
- * - refused: nested classes and &&, {n,m}+ (possessive in one, repeated in the other),
- *   {n}? (lazy in one, optional in the other), {,n}, options other than (?i: ... ), and
- *   in that what folds to several characters.
+ * - [X&&[^Y]] becomes a look-ahead and a class;
+ * - refused: other nested classes and &&, {n,m}+ (possessive in one, repeated in the
+ * other), {n}? (lazy in one, optional in the other), {,n}, options other than (?i: ...
+ * ), and in that what folds to several characters.
  */
 #include <string.h>
 #include <strings.h>
@@ -178,8 +179,64 @@ static bool is_optional_count(const struct rewriter *r, const char *start)
     return starts(r, "}?") && p >= start && *p == '{' && p + 1 < r->p;
 }
 
+static int rewrite_all(struct rewriter *r, const char **what);
+
+/* The end of a class's plain members from p on: at '[', ']', "&&" or the end. */
+static const char *members_end(const char *p, const char *end)
+{
+    while (p < end && *p != '[' && *p != ']' &&
+           !(end - p >= 2 && p[0] == '&' && p[1] == '&'))
+        p += *p == '\\' && end - p >= 2 ? 2 : 1;
+    return p;
+}
+
+/* Members alone, as those of a class. */
+static int rewrite_members(struct rewriter *r, const char *from, const char *to,
+                           const char **what)
+{
+    const struct rewriter all = *r;
+    r->p = from;
+    r->end = to;
+    r->is_class = true;
+    buf_puts(r->out, "[");
+    const int status = rewrite_all(r, what);
+    buf_puts(r->out, "]");
+    r->is_class = false;
+    if (status == STATUS_OK)
+        r->p = all.p;
+    r->end = all.end;
+    return status;
+}
+
+/* [X&&[^Y]], which PCRE2 10.42 lacks, is X where Y is not ahead. *is_one false: there
+ * is another class at r->p. */
+static int rewrite_intersection(struct rewriter *r, bool *is_one, const char **what)
+{
+    const char *const x = r->p + 1, *const x_end = members_end(x, r->end);
+    const size_t left = (size_t)(r->end - x_end);
+    *is_one = false;
+    if (x == x_end || *x == '^' || left < 6 || memcmp(x_end, "&&[^", 4) != 0)
+        return STATUS_OK;
+    const char *const y = x_end + 4, *const y_end = members_end(y, r->end);
+    if (y == y_end || r->end - y_end < 2 || y_end[0] != ']' || y_end[1] != ']')
+        return STATUS_OK;
+    *is_one = true;
+    buf_puts(r->out, "(?:(?!");
+    TRY(rewrite_members(r, y, y_end, what));
+    buf_puts(r->out, ")");
+    TRY(rewrite_members(r, x, x_end, what));
+    buf_puts(r->out, ")");
+    r->p = y_end + 2;
+    return STATUS_OK;
+}
+
 static int rewrite_outside(struct rewriter *r, const char **what)
 {
+    bool is_intersection = false;
+    if (*r->p == '[')
+        TRY(rewrite_intersection(r, &is_intersection, what));
+    if (is_intersection)
+        return STATUS_OK;
     static const char *const groups[] = {
         "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:"};
     *what = "a case-insensitive group that may match several characters as one";
@@ -210,20 +267,23 @@ static int rewrite_outside(struct rewriter *r, const char **what)
     return STATUS_OK;
 }
 
+static int rewrite_all(struct rewriter *r, const char **what)
+{
+    while (r->p < r->end)
+        TRY(*r->p == '\\' ? rewrite_escape(r, what)
+            : r->is_class ? rewrite_in_class(r, what)
+                          : rewrite_outside(r, what));
+    return STATUS_OK;
+}
+
 int pattern_rewrite(struct buf *out, const char *pattern, size_t len, const char *where)
 {
     struct rewriter r = {
         .start = pattern, .p = pattern, .end = pattern + len, .out = out};
-    while (r.p < r.end) {
-        const char *what = "";
-        const int status = *r.p == '\\' ? rewrite_escape(&r, &what)
-                           : r.is_class ? rewrite_in_class(&r, &what)
-                                        : rewrite_outside(&r, &what);
-        if (status != STATUS_OK)
-            return ERR(ERR_INPUT,
-                       "%s: the pattern \"%s\" has %s at \"%.12s\", which is not "
-                       "supported",
-                       where, pattern, what, r.p);
-    }
-    return STATUS_OK;
+    const char *what = "";
+    if (rewrite_all(&r, &what) == STATUS_OK)
+        return STATUS_OK;
+    return ERR(ERR_INPUT,
+               "%s: the pattern \"%s\" has %s at \"%.12s\", which is not supported",
+               where, pattern, what, r.p);
 }

@@ -29,13 +29,11 @@ static const char qwen_pattern[] = CONTRACTIONS
 static const char o200k_pattern[] = LEAD
     "[" UPPER "]*[" LOWER "]+" CONTRACTIONS "?|" LEAD "[" UPPER "]+[" LOWER
     "]*" CONTRACTIONS "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" BLANKS;
-/* The classes without Han are spelled with a look-ahead: PCRE2 intersects none. */
-#define NO_HAN(set) "(?:(?!\\p{Han})[" set "])"
-static const char kimi_pattern[] = "[\\p{Han}]+|" LEAD NO_HAN(UPPER) "*" NO_HAN(
-    LOWER) "+" CONTRACTIONS
-           "?|" LEAD NO_HAN(UPPER) "+" NO_HAN(
-               LOWER) "*" CONTRACTIONS
-                      "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" BLANKS;
+static const char kimi_pattern[] =
+    "[\\p{Han}]+|" LEAD "[" UPPER "&&[^\\p{Han}]]*[" LOWER
+    "&&[^\\p{Han}]]+" CONTRACTIONS "?|" LEAD "[" UPPER "&&[^\\p{Han}]]+[" LOWER
+    "&&[^\\p{Han}]]*" CONTRACTIONS
+    "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" BLANKS;
 
 struct special {
     int32_t offset; /* from the number of ranks */
