@@ -16,32 +16,23 @@ struct generate {
     struct rollout *rollout;
     struct groups g;
     struct prompter *prompter; /* NULL: prompts are completed as they are */
+    struct tokenizer_stream *stream;
     struct buf text;
-    size_t n_shown; /* bytes of `text` printed */
+    int64_t n_shown; /* tokens that went into the stream */
 };
 
-/* Bytes at the end of the text that are an unfinished UTF-8 character, shown as U+FFFD
- * by a decode of a prefix: the last three bytes EF BF BD wait until more tokens or the
- * end come. */
-static size_t printable(const struct buf *text, bool is_end)
-{
-    static const char replacement[] = "\xEF\xBF\xBD";
-    size_t n = text->len;
-    while (!is_end && n >= 3 && memcmp(text->data + n - 3, replacement, 3) == 0)
-        n -= 3;
-    return n;
-}
-
+/* Prints what is certain of the new tokens' text. */
 static void show(struct generate *x, bool is_end)
 {
+    const int32_t *const tokens = groups_tokens(&x->g, 0, 0);
+    const int64_t n = groups_info(&x->g, 0, 0)->n_tokens;
     buf_reset(&x->text);
-    tokenizer_decode(x->s.tokenizer, groups_tokens(&x->g, 0, 0),
-                     groups_info(&x->g, 0, 0)->n_tokens, true, &x->text);
-    const size_t n = printable(&x->text, is_end);
-    if (n > x->n_shown)
-        fwrite(x->text.data + x->n_shown, 1, n - x->n_shown, stdout);
-    if (n > x->n_shown)
-        x->n_shown = n;
+    while (x->n_shown < n)
+        tokenizer_stream_push(x->stream, tokens[x->n_shown++], &x->text);
+    if (is_end)
+        tokenizer_stream_finish(x->stream, &x->text);
+    if (x->text.len > 0)
+        fwrite(x->text.data, 1, x->text.len, stdout);
     fflush(stdout);
 }
 
@@ -81,6 +72,7 @@ static int complete(struct generate *x, const char *text, size_t len, int64_t li
                                           .step = (int32_t)line,
                                           .max_new = c->rollout.max_new};
         x->n_shown = 0;
+        tokenizer_stream_reset(x->stream);
         groups_set_prompt(&x->g, 0, 0, ids.data, ids.n);
         status = rollout_run(x->rollout, &x->g, &slot, 1, &args, on_tick, x, &stats);
         if (status == STATUS_OK) {
@@ -105,6 +97,7 @@ static int run(struct generate *x, const char *dir, const char *prompt,
     if (is_question)
         TRY(prompter_create(&x->prompter, &x->s, NULL));
     TRY(rollout_create(&x->rollout, &x->s.model, x->s.tokenizer, &rl));
+    tokenizer_stream_create(&x->stream, x->s.tokenizer, true, c->rollout.max_new);
     TRY(groups_init(&x->g, 1, 1, c->data.max_prompt, c->rollout.max_new, 0));
     if (prompt != NULL)
         return complete(x, prompt, strlen(prompt), 0);
@@ -141,6 +134,7 @@ int command_generate(const struct program *p, int argc, char *const *argv)
     rollout_free(x.rollout);
     groups_release(&x.g);
     buf_release(&x.text);
+    tokenizer_stream_free(x.stream);
     session_close(&x.s);
     return status;
 }

@@ -129,6 +129,34 @@ static const struct help helps[] = {
      "--explain prints how every option was understood, --as ours the INI lines for "
      "it.\n",
      NULL},
+    {"tokenize",
+     "grpo tokenize MODEL_DIR|tokenizer.json [FILE|-] [--special] [--whole]\n"
+     "       grpo tokenize MODEL_DIR|tokenizer.json [FILE|-] --jsonl | --decode",
+     "What a tokenizer makes of each line of FILE (or of standard input): a table of "
+     "ids,\n"
+     "bytes [start, end) of the line, the vocabulary's piece, and the text it stands "
+     "for.\n"
+     "--special adds what the post-processor adds (a leading <s>, say); --whole takes "
+     "the\n"
+     "whole input as one text.\n\n"
+     "--jsonl: {\"text\": ...} per line gives {\"ids\", \"ids_special\", "
+     "\"decoded\",\n"
+     "\"decoded_skip\"}: ids without and with the post-processor's tokens; the text "
+     "of ids,\n"
+     "special tokens kept; the text of ids_special, special tokens left out.\n"
+     "--decode: {\"ids\": [...]} per line gives {\"decoded\", \"decoded_skip\"}.\n"
+     "A malformed line gives {\"error\": ...} in its place and a message with its "
+     "number;\n"
+     "the others are still done, and the exit status is 3.\n\n"
+     "Ids are those of Hugging Face's tokenizers 0.23.2, patterns seeing Unicode 16;\n"
+     "--old-unicode takes the linked PCRE2's (Unicode 14 in Debian 12), as older "
+     "releases did. "
+     "MODEL_DIR may\n"
+     "hold tokenizer.json or tiktoken.model.\n\n"
+     "Examples:\n"
+     "  echo 'What is 2+3?' | grpo tokenize MODEL --special\n"
+     "  grpo tokenize MODEL texts.jsonl --jsonl > ids.jsonl\n",
+     NULL},
     {"dump",
      "grpo dump MODEL --ids FILE.jsonl --out FILE.safetensors [--grads ce|pg]\n"
      "          [section.key=value ...]",

@@ -61,10 +61,7 @@ int session_open(struct session *s, const struct program *p, struct config *c)
 
 int session_load_tokenizer(struct tokenizer **out, const char *dir)
 {
-    char *const path = io_join(dir, "tokenizer.json");
-    const int status = tokenizer_load(out, path);
-    mem_free(path);
-    return status;
+    return tokenizer_load_dir(out, dir);
 }
 
 int session_load_text(struct session *s, const char *dir)

@@ -11,6 +11,7 @@
 
 #include "core/carve.h"
 #include "core/mem.h"
+#include "rollout/stops.h"
 
 struct prompt {
     int64_t group;
@@ -25,8 +26,8 @@ struct slot {
     int64_t group, sample;
     struct prompt *prompt;
     int64_t n_shared, n_pages;
-    int32_t *pages;  /* (max pages of a sequence); the first ones are the prompt's */
-    struct buf tail; /* text so far, for stop strings */
+    int32_t *pages; /* (max pages of a sequence); the first ones are the prompt's */
+    struct stop_search stops;
 };
 
 struct rollout {
@@ -160,7 +161,7 @@ void rollout_free(struct rollout *r)
     if (r == NULL)
         return;
     for (int64_t i = 0; r->slots != NULL && i < r->max.n_slots; i++)
-        buf_release(&r->slots[i].tail);
+        stop_search_release(&r->slots[i].stops);
     batch_release(&r->batch);
     acts_release(&r->acts);
     r->m->b->forget(r->m->b, r);
@@ -283,7 +284,7 @@ static void start_sample(struct rollout *r, struct slot *sl, struct prompt *pr)
     memcpy(sl->pages, pr->pages, (size_t)n_shared * sizeof(int32_t));
     if (n_prompt % KV_BLOCK != 0)
         sl->pages[sl->n_pages++] = copy_page(r, pr->pages[n_shared]);
-    buf_reset(&sl->tail);
+    stop_search_reset(&sl->stops);
     groups_info(r->g, sl->group, sl->sample)->n_tokens = 0;
 }
 
@@ -322,25 +323,6 @@ static void finish_sample(struct rollout *r, struct slot *sl, enum finish why)
     r->n_finished++;
 }
 
-/* Whether the text now holds a stop string that ends in the newest token. */
-static bool has_stop(struct rollout *r, struct slot *sl, int32_t token)
-{
-    if (r->args->n_stops == 0)
-        return false;
-    size_t n = 0;
-    const char *const bytes = tokenizer_bytes(r->t, token, &n);
-    const size_t old = sl->tail.len;
-    buf_append(&sl->tail, bytes, n);
-    for (int i = 0; i < r->args->n_stops; i++) {
-        const char *const stop = r->args->stops[i];
-        const size_t len = strlen(stop);
-        const size_t from = old >= len ? old - len + 1 : 0;
-        if (memmem(sl->tail.data + from, sl->tail.len - from, stop, len) != NULL)
-            return true;
-    }
-    return false;
-}
-
 static bool is_eos(const struct hparams *hp, int32_t token)
 {
     for (int i = 0; i < hp->n_eos; i++)
@@ -358,7 +340,8 @@ static void accept_token(struct rollout *r, struct slot *sl, int32_t token, floa
     r->stats.n_decode_tokens++;
     if (!r->args->is_eos_ignored && is_eos(&r->m->hp, token))
         finish_sample(r, sl, FINISH_EOS);
-    else if (has_stop(r, sl, token))
+    else if (r->args->n_stops > 0 &&
+             stop_search_push(&sl->stops, token, r->args->stops, r->args->n_stops))
         finish_sample(r, sl, FINISH_STOP);
     else if (info->n_tokens == r->args->max_new)
         finish_sample(r, sl, FINISH_LENGTH);
@@ -532,6 +515,8 @@ int rollout_run(struct rollout *r, struct groups *g, const int64_t *slots, int64
     for (int64_t i = 0; i < r->max.n_slots; i++) {
         r->prompts[i].n_open = 0;
         r->slots[i].is_running = false;
+        if (args->n_stops > 0)
+            stop_search_open(&r->slots[i].stops, r->t, r->max.max_new);
     }
     while (r->n_finished < n * g->n_samples) {
         decode_step(r);
