@@ -85,8 +85,8 @@ static void put_result(struct job *job, const struct row *row,
 {
     struct buf *const b = &job->out;
     buf_printf(b, "{\"score\":%d,\"answer\":", r->is_correct ? 1 : 0);
-    if (r->answer_len > 0)
-        buf_put_json_string(b, row->response + r->answer_off, r->answer_len);
+    if (r->value_len > 0)
+        buf_put_json_string(b, r->value, r->value_len);
     else
         buf_puts(b, "null");
     buf_printf(b, ",\"rule\":\"%s\",\"reason\":\"%s\"", r->rule,

@@ -24,6 +24,7 @@ void pool_reset(struct pool *p)
 void pool_work(struct pool *p, int64_t n_steps)
 {
     p->n_steps += n_steps;
+    p->n_total += n_steps;
     if (p->n_steps > BIG_MAX_STEPS)
         p->is_over = true;
 }

@@ -26,6 +26,7 @@ struct pool {
     uint32_t *limb; /* (cap) */
     int64_t n, cap;
     int64_t n_steps; /* limb operations since the last pool_reset */
+    int64_t n_total; /* and of all before */
     bool is_over;
 };
 void pool_init(struct pool *p);

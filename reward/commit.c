@@ -253,7 +253,10 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
             (!is_whole_line || !holds_digit(text, after, line > after ? line : after)))
             return;
     }
-    const size_t end = sentence_end(text, from, line);
+    size_t end = sentence_end(text, from, line);
+    if (memchr(text + from, '{', end - from) == NULL) /* the end of a JSON object */
+        while (end > from && is_in("}, \r", text[end - 1]))
+            end--;
     if (!try_answer(s, text, from, end, out) && out->reading != READ_LIMIT)
         (void)try_clause(s, text, from, end, out);
     if (is_whole_line && holds_digit(text, end, line))

@@ -266,7 +266,10 @@ static bool is_time(const struct term *t)
 static enum eval_verdict compare_ratios(struct comparison *c, const struct term *gold,
                                         const struct term *answer)
 {
-    if (is_time(gold) || is_time(answer) || term_count(gold) != term_count(answer))
+    const bool is_clock = is_time(gold) || is_time(answer);
+    if (is_clock && (term_node(gold)->has_unit || term_node(answer)->has_unit))
+        return EVAL_DIFFERENT; /* a.m. or p.m.: only as the same text */
+    if (is_clock || term_count(gold) != term_count(answer))
         return compare_children(c, gold, answer);
     struct rat g0, a0, g, a;
     const int first = term_node(gold)->child, other = term_node(answer)->child;
@@ -300,8 +303,9 @@ static enum eval_verdict compare_lists(struct comparison *c, const struct term *
     struct items g, a;
     const int gk = term_node(gold)->kind, ak = term_node(answer)->kind;
     const bool is_tuple = gk == NODE_TUPLE || ak == NODE_TUPLE;
-    /* "0, 1" is no interval (0, 1) */
-    if (gk == NODE_TUPLE && term_count(gold) == 2)
+    /* "0, 1" is no interval (0, 1), and a set is no tuple */
+    if ((gk == NODE_TUPLE && term_count(gold) == 2) ||
+        (is_tuple && (gk == NODE_SET || ak == NODE_SET)))
         return EVAL_DIFFERENT;
     if (!items_of(c, gold, &g) || !items_of(c, answer, &a))
         return EVAL_LIMIT;

@@ -189,14 +189,17 @@ static bool parse_tail(struct parser *p, int y)
 {
     for (bool is_more = true; is_more;) {
         const struct token *const k = parse_peek(p);
-        is_more = is_word(k) || (parse_is_op(p, '/') && is_word(k + 1));
+        const bool is_per = parse_is_op(p, '/') &&
+                            (is_word(k + 1) ||
+                             (p->e->at[y].has_unit && k[1].kind == TOKEN_VAR));
+        is_more = is_word(k) || is_per;
         if (is_word(k) && token_is_hedge(k->text, k->len))
             return false;
         if (!is_more && skip_word_bracket(p)) {
             is_more = true;
         } else if (is_more) {
-            p->at++;
-            if (is_word(k) && parse_accept(p, '^')) {
+            p->at += is_per ? 2 : 1;
+            if (parse_accept(p, '^')) {
                 const bool is_group = parse_accept(p, '{');
                 p->at += parse_peek(p)->kind == TOKEN_NUM;
                 if (is_group && !parse_accept(p, '}'))
@@ -224,9 +227,13 @@ static int parse_words(struct parser *p)
     const struct token *last = first;
     for (; is_word(parse_peek(p)); p->at++)
         last = parse_peek(p);
-    const int y = parse_node(p, NODE_WORDS);
+    const int64_t value = first == last ? token_number_word(first->text, first->len)
+                                        : -1;
+    const int y = parse_node(p, value < 0 ? NODE_WORDS : NODE_NUM);
     if (y < 0)
         return -1;
+    if (value >= 0)
+        p->e->at[y].num = rat_int(p->e->pool, value);
     uint32_t hash = 0;
     for (const struct token *k = first; k <= last; k++)
         hash = hash * 31 + k->hash;

@@ -85,7 +85,7 @@ static enum reward_reason compare_answer(struct reward_scratch *s,
 }
 
 /* The verdict on the answer that a commitment has read. */
-static enum reward_reason decide(struct reward_scratch *s, const char *text,
+enum reward_reason answer_decide(struct reward_scratch *s, const char *text,
                                  const struct commitment *c,
                                  const struct reward_gold *gold)
 {
@@ -116,7 +116,8 @@ static enum reward_reason decide(struct reward_scratch *s, const char *text,
 }
 
 static void settle(struct reward_result *out, enum reward_reason reason,
-                   const struct rule *rule, const struct commitment *c)
+                   const struct rule *rule, const struct commitment *c,
+                   const char *text)
 {
     const bool has_answer = c->reason == REWARD_CORRECT && c->len > 0 &&
                             reason != REWARD_AMBIGUOUS;
@@ -128,6 +129,8 @@ static void settle(struct reward_result *out, enum reward_reason reason,
         .rule = rule->name,
         .answer_off = has_answer ? c->off : 0,
         .answer_len = has_answer ? c->len : 0,
+        .value = text + (has_answer ? c->off : 0),
+        .value_len = has_answer ? c->len : 0,
     };
 }
 
@@ -150,11 +153,21 @@ static bool apply(struct reward_scratch *s, int i, const struct reward_input *in
         return false;
     if (in->is_truncated && !rule->is_marker)
         return false;
+    if (rule->commit == COMMIT_CODE) {
+        enum reward_reason verdict;
+        const struct commitment whole = {.reason = REWARD_CORRECT};
+        if (!program_score(s, in->text + from, to - from, gold, &verdict))
+            return false;
+        settle(out, verdict, rule, &whole, in->text);
+        out->value = s->program;
+        out->value_len = s->program_len;
+        return true;
+    }
     commit_read(s, rule, i, in->text, from, to, &m, &c);
     enum reward_reason reason = c.reason;
     const bool is_cut = in->is_truncated && c.off + c.len == in->len;
     if (reason == REWARD_CORRECT)
-        reason = decide(s, in->text, &c, gold);
+        reason = answer_decide(s, in->text, &c, gold);
     if (reason == REWARD_CORRECT && rule->commit == COMMIT_LINE &&
         may_go_on(in->text, in->len, &c))
         reason = REWARD_AMBIGUOUS;
@@ -164,7 +177,7 @@ static bool apply(struct reward_scratch *s, int i, const struct reward_input *in
     }
     if (!c.is_final && reason != REWARD_CORRECT)
         return false;
-    settle(out, reason, rule, &c);
+    settle(out, reason, rule, &c, in->text);
     return true;
 }
 
@@ -174,8 +187,8 @@ static void score_answer(struct reward_result *out, struct reward_scratch *s,
     static const struct rule alone = {"alone", NULL, COMMIT_WHOLE, true};
     struct commitment c = {.reason = REWARD_CORRECT, .len = in->len};
     c.reading = answer_read(s, in->text, in->len, &c.plain);
-    settle(out, in->len == 0 ? REWARD_UNPARSED : decide(s, in->text, &c, gold), &alone,
-           &c);
+    settle(out, in->len == 0 ? REWARD_UNPARSED : answer_decide(s, in->text, &c, gold),
+           &alone, &c, in->text);
 }
 
 void reward_score(struct reward_result *out, struct reward_scratch *s,
@@ -190,11 +203,17 @@ void reward_score(struct reward_result *out, struct reward_scratch *s,
     const struct commitment empty = {0};
     if (!rules_region(s, in->text, in->len, &from, &to)) {
         settle(out, in->is_truncated ? REWARD_TRUNCATED : REWARD_UNCLOSED, &none,
-               &empty);
+               &empty, in->text);
         return;
     }
     for (int i = 0; i < s->rules->n; i++)
         if (apply(s, i, in, from, to, gold, out))
             return;
-    settle(out, in->is_truncated ? REWARD_TRUNCATED : REWARD_NO_MARKER, &none, &empty);
+    settle(out, in->is_truncated ? REWARD_TRUNCATED : REWARD_NO_MARKER, &none, &empty,
+           in->text);
+}
+
+int64_t reward_work(const struct reward_scratch *s)
+{
+    return s->n_scanned + s->pool.n_total;
 }

@@ -68,7 +68,7 @@ enum reward_style {
     REWARD_STYLE_ANSWER,
     REWARD_N_STYLES
 };
-enum { REWARD_MAX_PATTERN = 256 };
+enum { REWARD_MAX_PATTERN = 256, REWARD_MAX_VALUE = 256 };
 
 /* Zero is the default of everything. */
 struct reward_options {
@@ -128,9 +128,16 @@ struct reward_result {
     bool is_correct;
     bool has_form;    /* answered by a marker, not found by a rule of last resort */
     const char *rule; /* name of the rule; "none" when no rule applied */
-    size_t answer_off, answer_len; /* in the text; len 0: no answer */
+    size_t answer_off, answer_len; /* in the text; len 0: no answer there */
+    const char *value; /* the answer, in the text or, of a program, in the scratch until
+                          its next use; value_len 0: none */
+    size_t value_len;
 };
+/* code answers apart (reward/code.h), no allocation */
 void reward_score(struct reward_result *out, struct reward_scratch *s,
                   const struct reward_input *in, const struct reward_gold *gold);
+/* What the scratch has done so far: bytes given to patterns and limb operations. Grows
+ * linearly with the texts scored; a measure that does not depend on the machine. */
+int64_t reward_work(const struct reward_scratch *s);
 
 #endif

@@ -267,8 +267,11 @@ void reward_scratch_free(struct reward_scratch *s)
 static bool match_at(struct reward_scratch *s, const pcre2_code *code, const char *text,
                      size_t len, size_t off, uint32_t flags)
 {
-    return pcre2_match(code, (PCRE2_SPTR)text, len, off, flags, s->match, s->limits) >
-           0;
+    const bool is_match = pcre2_match(code, (PCRE2_SPTR)text, len, off, flags, s->match,
+                                      s->limits) > 0;
+    const size_t end = is_match ? pcre2_get_ovector_pointer(s->match)[1] : len;
+    s->n_scanned += (int64_t)(end - off);
+    return is_match;
 }
 
 static const PCRE2_SIZE *ends_of(const struct reward_scratch *s)

@@ -43,6 +43,9 @@ struct reward_scratch {
     struct pool pool;
     struct tokens answer_tokens, gold_tokens;
     struct expr answer, gold;
+    char program[REWARD_MAX_VALUE]; /* the value of a program */
+    size_t program_len;
+    int64_t n_scanned; /* bytes that patterns were given, for reward_work */
 };
 
 /* How a piece of text reads as an answer. */
@@ -67,8 +70,12 @@ void commit_read(struct reward_scratch *s, const struct rule *rule, int i,
 bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
                 size_t to, struct commitment *out);
 
-bool code_is_answer(struct reward_scratch *s, const char *text, size_t len,
-                    const struct reward_gold *gold, struct commitment *out,
-                    bool *is_correct);
+/* The verdict on what a commitment has read from `text`: reward/reward.c */
+enum reward_reason answer_decide(struct reward_scratch *s, const char *text,
+                                 const struct commitment *c,
+                                 const struct reward_gold *gold);
+/* The verdict on a completion that is a program; false: it is none. reward/program.c */
+bool program_score(struct reward_scratch *s, const char *text, size_t len,
+                   const struct reward_gold *gold, enum reward_reason *out);
 
 #endif

@@ -93,29 +93,60 @@ static struct rat scaled(struct pool *p, struct big num, int64_t exponent)
                         : rat_make(p, 1, big_mul(p, num, power), one);
 }
 
+/* 0.1\overline{6}: what repeats at i, with its bounds; the place behind it, or i */
+static size_t repeat_end(const struct lexer *x, size_t i, size_t *from, size_t *to)
+{
+    static const char open[] = "\\overline{";
+    const size_t n = sizeof(open) - 1;
+    if (i + n > x->len || memcmp(x->s + i, open, n) != 0)
+        return i;
+    *from = i + n;
+    *to = digits_from(x, *from);
+    return *to > *from && at(x, *to) == '}' ? *to + 1 : i;
+}
+
+/* num + repeated / (10^r - 1), in units of the last decimal */
+static struct big repeated(struct pool *p, struct big num, const char *text, size_t len,
+                           struct big *den)
+{
+    const struct big ten = big_small(p, 10), one = big_small(p, 1);
+    *den = big_sub(p, big_pow(p, ten, len), one);
+    return big_add(p, big_mul(p, num, *den), big_digits(p, text, len, 10));
+}
+
 void token_number(struct lexer *x)
 {
     bool is_pointed;
     struct pool *const p = x->t->pool;
     const size_t start = x->i, whole = integer_end(x, start, &is_pointed);
     const char point = is_pointed ? ',' : '.';
-    size_t mantissa = whole;
-    if (at(x, whole) == point && is_digit(at(x, whole + 1)))
+    size_t mantissa = whole, from = 0, to = 0;
+    if (at(x, whole) == point && (is_digit(at(x, whole + 1)) ||
+                                  repeat_end(x, whole + 1, &from, &to) != whole + 1))
         mantissa = digits_from(x, whole + 1);
     const int64_t n_decimals = mantissa > whole ? (int64_t)(mantissa - whole) - 1 : 0;
+    const size_t repeat = mantissa > whole ? repeat_end(x, mantissa, &from, &to)
+                                           : mantissa;
     int64_t exponent;
-    const size_t end = exponent_end(x, mantissa, &exponent);
+    const size_t end = exponent_end(x, repeat, &exponent);
     if (n_decimals > 0 && at(x, end) == '.' && is_digit(at(x, end + 1))) {
         token_put(x, TOKEN_OTHER, 0, end - start)->hash = 1; /* 12.34.56 */
         return;
     }
     struct token *const k = token_put(x, TOKEN_NUM, 0, end - start);
     k->is_integer = end == whole;
-    k->n_decimals = (int32_t)n_decimals;
-    if (mantissa - start > BIG_MAX_DIGITS || exponent > BIG_MAX_EXPONENT ||
-        exponent < -BIG_MAX_EXPONENT)
+    k->n_decimals = repeat == mantissa ? (int32_t)n_decimals : 0;
+    if (repeat - start > BIG_MAX_DIGITS || exponent > BIG_MAX_EXPONENT ||
+        exponent < -BIG_MAX_EXPONENT) {
         x->is_limit = true;
-    else
-        k->num = scaled(p, big_digits(p, k->text, mantissa - start, 10),
-                        exponent - n_decimals);
+        return;
+    }
+    struct big num = big_digits(p, k->text, mantissa - start, 10), den;
+    if (repeat == mantissa) {
+        k->num = scaled(p, num, exponent - n_decimals);
+        return;
+    }
+    num = repeated(p, num, x->s + from, to - from, &den);
+    k->num = rat_mul(p, scaled(p, num, exponent - n_decimals),
+                     rat_make(p, 1, big_small(p, 1), den));
 }

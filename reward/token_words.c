@@ -275,3 +275,21 @@ bool token_is_hedge(const char *text, size_t len)
 {
     return is_listed(hedges, ARRAY_LEN(hedges), text, len);
 }
+
+int64_t token_number_word(const char *text, size_t len)
+{
+    static const char *const words[] = {
+        "zero",     "one",      "two",      "three",   "four",    "five",
+        "six",      "seven",    "eight",    "nine",    "ten",     "eleven",
+        "twelve",   "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+        "eighteen", "nineteen", "twenty"};
+    static const char *const tens[] = {"thirty",  "forty",  "fifty", "sixty",
+                                       "seventy", "eighty", "ninety"};
+    for (int64_t i = 0; i < ARRAY_LEN(words); i++)
+        if (is_listed(&words[i], 1, text, len))
+            return i;
+    for (int64_t i = 0; i < ARRAY_LEN(tens); i++)
+        if (is_listed(&tens[i], 1, text, len))
+            return 30 + 10 * i;
+    return -1;
+}
