@@ -305,6 +305,7 @@ static enum eval_verdict compare_lists(struct comparison *c, const struct term *
     const bool is_tuple = gk == NODE_TUPLE || ak == NODE_TUPLE;
     /* "0, 1" is no interval (0, 1), and a set is no tuple */
     if ((gk == NODE_TUPLE && term_count(gold) == 2) ||
+        (ak == NODE_TUPLE && term_count(answer) == 2) ||
         (is_tuple && (gk == NODE_SET || ak == NODE_SET)))
         return EVAL_DIFFERENT;
     if (!items_of(c, gold, &g) || !items_of(c, answer, &a))

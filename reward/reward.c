@@ -171,7 +171,8 @@ static bool apply(struct reward_scratch *s, int i, const struct reward_input *in
     if (reason == REWARD_CORRECT && rule->commit == COMMIT_LINE &&
         may_go_on(in->text, in->len, &c))
         reason = REWARD_AMBIGUOUS;
-    if (in->is_truncated && (is_cut || reason == REWARD_UNCLOSED)) {
+    const bool is_early = reason == REWARD_UNPARSED && c.len == 0;
+    if (in->is_truncated && (is_cut || is_early || reason == REWARD_UNCLOSED)) {
         reason = REWARD_TRUNCATED;
         c.reason = REWARD_TRUNCATED;
     }

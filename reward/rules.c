@@ -73,7 +73,7 @@ static const struct rule *const styles[REWARD_N_STYLES][RULES_MAX] = {
     "("
 #define QUESTION "(?:^|\\n)[ \\t*#>]{0,8}+(?:question|q|problem)[*]{0,2}:"
 #define GAP                                                                            \
-    "(?i)(?:[\\s$.]|\\\\q?quad|\\\\text[ ]?\\{[ ,.;]{0,3}\\}|\\\\[][(),;! \\\\])*+"    \
+    "(?i)\\A(?:[\\s$.]|\\\\q?quad|\\\\text[ ]?\\{[ ,.;]{0,3}\\}|\\\\[][(),;! \\\\])*+" \
     "(?:([,;&]|and\\b|or\\b|\\\\text[ ]?\\{\\s{0,4}(?:and|or)\\s{0,4}\\})"             \
     "(?:[\\s$.,]|\\\\q?quad|\\\\text[ ]?\\{[ ,.;]{0,3}\\}|\\\\[][(),;! "               \
     "\\\\]|and\\b|or\\b)*+)?+\\z"
@@ -383,8 +383,7 @@ bool rules_region(struct reward_scratch *s, const char *text, size_t len, size_t
 
 int rules_gap(struct reward_scratch *s, const char *text, size_t from, size_t to)
 {
-    if (to - from > 96 ||
-        !match_at(s, s->rules->gap, text + from, to - from, 0, PCRE2_ANCHORED))
+    if (to - from > 96 || !match_at(s, s->rules->gap, text + from, to - from, 0, 0))
         return 0;
     return ends_of(s)[2] != PCRE2_UNSET ? 1 : 2;
 }

@@ -346,7 +346,11 @@ static void put_star(struct lexer *x)
 {
     const size_t len = peek(x, 1) == '*' ? 2 : 1;
     const char next = peek(x, blanks(x, len));
-    if (x->t->n == 0 || next == 0 || (len == 2 && next == '*'))
+    /* "*18* dollars": emphasis ends */
+    const bool is_closing = !x->has_space && is_letter(next) && peek(x, len) == ' ';
+    /* "I got **18** then": bold; 2**3 and 2 ** 3 are powers */
+    const bool is_bold = len == 2 && x->has_space != (peek(x, len) == ' ');
+    if (x->t->n == 0 || next == 0 || is_closing || is_bold || next == '*')
         skip(x, len);
     else
         token_put(x, TOKEN_OP, len == 2 ? '^' : '*', len);

@@ -3,7 +3,7 @@
  * table by level, no false positive anywhere, and every gold of GSM8K and MATH against
  * itself.
  */
-#include "reward/reward.h"
+#include "tests/reward/verifier.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,23 +17,10 @@
 #include "core/io.h"
 #include "core/json.h"
 
-struct fixture {
-    struct reward_rules *rules;
-    struct reward_scratch *scratch;
-};
-
-static void fixture_init(struct fixture *f, enum reward_style style)
+static void fixture_init(struct verifier *f, enum reward_style style)
 {
     const struct reward_options o = {.style = (int)style};
-    if (reward_rules_create(&f->rules, &o) != 0)
-        fail_msg("%s", status_message());
-    assert_int_equal(reward_scratch_create(&f->scratch, f->rules), 0);
-}
-
-static void fixture_release(struct fixture *f)
-{
-    reward_scratch_free(f->scratch);
-    reward_rules_free(f->rules);
+    verifier_init(f, &o);
 }
 
 static char *shared_path(const char *name)
@@ -71,7 +58,7 @@ static const char *text_of(const json_t *row, const char *key)
 }
 
 /* NULL: none of the golds is usable */
-static struct reward_gold *gold_of(const struct fixture *f, const json_t *v)
+static struct reward_gold *gold_of(const struct verifier *f, const json_t *v)
 {
     struct reward_gold *g = NULL;
     if (json_is_string(v)) {
@@ -108,7 +95,7 @@ static int level_of(const json_t *row)
     return -1;
 }
 
-static void tally_row(struct tally *t, const struct fixture *f, const json_t *row)
+static void tally_row(struct tally *t, const struct verifier *f, const json_t *row)
 {
     const bool is_expected = json_integer_value(json_object_get(row, "expected")) == 1;
     const char *const text = text_of(row, "response");
@@ -140,7 +127,7 @@ static void test_verifier_cases(void **state)
     (void)state;
     struct io_lines lines;
     struct tally t[N_LEVELS] = {0};
-    struct fixture f;
+    struct verifier f;
     open_shared(&lines, "fixtures/verifier/cases.jsonl");
     fixture_init(&f, REWARD_STYLE_AUTO);
     for (json_t *row = next_row(&lines); row != NULL; row = next_row(&lines)) {
@@ -148,7 +135,7 @@ static void test_verifier_cases(void **state)
         json_decref(row);
     }
     io_lines_close(&lines);
-    fixture_release(&f);
+    verifier_release(&f);
     print_message("level        cases  agree      %%  wrongly paid\n");
     for (int i = 0; i < N_LEVELS; i++)
         print_message("%-10s %7d %6d %6.1f %13d\n", levels[i], t[i].n, t[i].n_agree,
@@ -165,7 +152,7 @@ static void test_verifier_cases(void **state)
 
 /* OpenAI's labelled outputs end in "A: N"; rewritten to "#### N" they must agree too.
  */
-static void count_outputs(const struct fixture *f, bool is_rewritten)
+static void count_outputs(const struct verifier *f, bool is_rewritten)
 {
     struct io_lines lines;
     int n_right = 0, n_missed = 0, n_paid = 0;
@@ -209,18 +196,18 @@ static void test_model_outputs(void **state)
 {
     (void)state;
     for (int style = REWARD_STYLE_AUTO; style <= REWARD_STYLE_GSM8K; style++) {
-        struct fixture f;
+        struct verifier f;
         fixture_init(&f, (enum reward_style)style);
         count_outputs(&f, false);
         count_outputs(&f, true);
-        fixture_release(&f);
+        verifier_release(&f);
     }
 }
 
 /* Every gold is usable, and correct against itself, as a solution and alone. */
-static void count_golds(const struct fixture *f, const char *name, const char *solution,
-                        const char *answer, int64_t n_expected, int max_unusable,
-                        int max_refused)
+static void count_golds(const struct verifier *f, const char *name,
+                        const char *solution, const char *answer, int64_t n_expected,
+                        int max_unusable, int max_refused)
 {
     struct io_lines lines;
     int64_t n = 0;
@@ -273,21 +260,21 @@ static void count_golds(const struct fixture *f, const char *name, const char *s
 static void test_gsm8k_golds(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct verifier f;
     fixture_init(&f, REWARD_STYLE_GSM8K);
     count_golds(&f, "data/gsm8k/train.jsonl", "answer", "answer", 7473, 0, 0);
     count_golds(&f, "data/gsm8k/test.jsonl", "answer", "answer", 1319, 0, 0);
-    fixture_release(&f);
+    verifier_release(&f);
 }
 
 static void test_math_golds(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct verifier f;
     fixture_init(&f, REWARD_STYLE_MATH);
     count_golds(&f, "data/math/train.jsonl", "solution", "answer", 7500, 2, 0);
     count_golds(&f, "data/math/test.jsonl", "solution", "answer", 5000, 0, 1);
-    fixture_release(&f);
+    verifier_release(&f);
 }
 
 int main(void)
