@@ -45,6 +45,12 @@ bool parse_accept(struct parser *p, int32_t op)
     return is_here;
 }
 
+static bool is_word(const struct token *k)
+{
+    return k->kind == TOKEN_WORD || (k->kind == TOKEN_VAR && k->is_text) ||
+           (k->kind == TOKEN_CONST && k->is_text);
+}
+
 static int parse_unary(struct parser *p);
 
 /* y * right: one node for a whole product, so that trees stay shallow */
@@ -80,6 +86,8 @@ static int parse_product(struct parser *p)
             y = parse_multiply(p, y, parse_scale(p), &is_open);
         } else if (parse_is_op(p, '/') && k[1].kind == TOKEN_WORD) {
             break; /* a unit: km/h */
+        } else if (parse_is_op(p, '(') && is_word(k + 1)) {
+            break; /* "5 (five)" */
         } else if (parse_accept(p, '*')) {
             y = parse_multiply(p, y, parse_unary(p), &is_open);
         } else if (parse_accept(p, '/')) {
@@ -160,13 +168,8 @@ static int parse_joined(struct parser *p, int32_t op, int kind,
 
 static int parse_ratio(struct parser *p)
 {
-    return parse_joined(p, ':', NODE_RATIO, parse_sum);
-}
-
-static bool is_word(const struct token *k)
-{
-    return k->kind == TOKEN_WORD || (k->kind == TOKEN_VAR && k->is_text) ||
-           (k->kind == TOKEN_CONST && k->is_text);
+    /* in a set a colon is "such that" */
+    return p->n_bars > 0 ? parse_sum(p) : parse_joined(p, ':', NODE_RATIO, parse_sum);
 }
 
 /* "(in words)": brackets that hold words alone */
@@ -195,6 +198,8 @@ static bool parse_tail(struct parser *p, int y)
         is_more = is_word(k) || is_per;
         if (is_word(k) && token_is_hedge(k->text, k->len))
             return false;
+        if (is_word(k) && !p->e->at[y].has_unit)
+            p->e->at[y].measure = (uint8_t)token_measure(k->text, k->len);
         if (!is_more && skip_word_bracket(p)) {
             is_more = true;
         } else if (is_more) {
