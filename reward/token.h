@@ -104,6 +104,8 @@ struct tokens {
 };
 /* Numbers live in the pool. t->pool is set by the caller. */
 enum token_status tokens_read(struct tokens *t, const char *text, size_t len);
+/* Without its \begin, \end and line breaks: a formula set as a column of tokens */
+void tokens_flatten(struct tokens *t);
 /* The same sequence, letter case and blanks aside, "and" like a comma. */
 bool tokens_equal(struct pool *p, const struct tokens *a, const struct tokens *b);
 
