@@ -364,7 +364,8 @@ static void commit_number(struct reward_scratch *s, const char *text, size_t to,
     end = sentence_end(text, m->start, end);
     if (end < m->end)
         end = m->end;
-    if (try_answer(s, text, m->start, end, out) ||
+    const bool has_value = try_answer(s, text, m->start, end, out);
+    if ((has_value && !is_prose_list(s, out)) ||
         try_clause(s, text, m->start, end, out))
         return;
     if (m->end == to || is_in(" \t\n*$)],;.", text[m->end]))
