@@ -19,7 +19,7 @@ static bool put_element(struct items *to, struct term t)
     t.sign = 1;
     const bool is_put = put_item(to, t);
     t.sign = -1;
-    return put_item(to, t) && is_put;
+    return put_item(to, t) & is_put;
 }
 
 bool items_of(struct comparison *c, const struct term *t, struct items *out)
@@ -145,7 +145,7 @@ static bool put_hole(struct spans *to, const struct term *value)
                                .has_low = true,
                                .is_low_open = true,
                                .is_high_open = true};
-    return put_span(to, below) && put_span(to, above);
+    return put_span(to, below) & put_span(to, above);
 }
 
 static bool put_inequality(struct spans *to, const struct term *t)
@@ -179,9 +179,24 @@ static bool put_inequality(struct spans *to, const struct term *t)
     return put_span(to, s);
 }
 
+/* {1, 2}: closed intervals of one point */
+static bool put_points(struct spans *to, const struct term *t)
+{
+    bool is_put = true;
+    for (int k = term_node(t)->child; k >= 0; k = t->e->at[k].next) {
+        const struct term point = term_at(t, k);
+        is_put &= put_span(
+            to, (struct span){
+                    .low = point, .high = point, .has_low = true, .has_high = true});
+    }
+    return is_put;
+}
+
 static bool spans_of(const struct term *t, struct spans *to)
 {
     const struct node *const n = term_node(t);
+    if (n->kind == NODE_SET)
+        return put_points(to, t);
     if (n->kind == NODE_TUPLE && term_count(t) == 2)
         return put_interval(to, t);
     if (n->kind == NODE_CONST && n->id == CONST_REALS)

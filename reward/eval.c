@@ -154,9 +154,8 @@ static enum eval_verdict proportional_at(struct pool *p, const struct term *cons
     side(&v, l[0], &a_other);
     side(&v, l[1], &b_other);
     const int sa = real_sign(&a.z.re), sb = real_sign(&b.z.re);
-    *sign = cplx_is_real(&a.z) && cplx_is_real(&b.z) && sa * sa == 1 && sb * sb == 1
-                ? sa * sb
-                : 2;
+    const bool is_real = cplx_is_real(&a.z) & cplx_is_real(&b.z);
+    *sign = is_real && sa * sa * sb * sb == 1 ? sa * sb : 2;
     a.z = cplx_mul(&c, &a.z, &b_other.z);
     b.z = cplx_mul(&c, &b.z, &a_other.z);
     subtract(&v, &a, &b);
@@ -199,7 +198,8 @@ enum eval_verdict eval_within(struct pool *p, const struct term *a,
     const struct real size = cplx_abs(&c, &x.z), most = real_rat(&c, tolerance),
                       room = real_sub(&c, &most, &size);
     p->n = mark;
-    if (v.is_undefined || c.is_undefined || p->is_over)
+    const int sign = real_sign(&room);
+    if (v.is_undefined | c.is_undefined | p->is_over)
         return EVAL_UNDEFINED;
-    return real_sign(&room) >= 0 && real_sign(&room) <= 1 ? EVAL_SAME : EVAL_DIFFERENT;
+    return sign == 0 || sign == 1 ? EVAL_SAME : EVAL_DIFFERENT;
 }

@@ -185,16 +185,18 @@ int rules_compile(struct reward_rules *r, const struct reward_options *o)
     if (o->cut != NULL && *o->cut != 0)
         r->cut_text = mem_strdup(o->cut);
     r->general = pcre2_general_context_create(pcre_alloc, pcre_free, NULL);
-    CHECK(r->general != NULL, "no memory for PCRE2");
     r->limits = pcre2_match_context_create(r->general);
-    CHECK(r->limits != NULL, "no memory for PCRE2");
+    CHECK((r->general != NULL) & (r->limits != NULL), "no memory for PCRE2");
     pcre2_set_match_limit(r->limits, MATCH_LIMIT);
     pcre2_set_depth_limit(r->limits, MATCH_LIMIT);
     pcre2_set_heap_limit(r->limits, HEAP_LIMIT_KIB);
     TRY(compile_control(r));
-    TRY(compile(&r->gap, r->general, "gap", GAP));
-    TRY(compile(&r->clause, r->general, "clause", CLAUSE));
-    TRY(compile(&r->box, r->general, rule_box.name, BOX));
+    const struct {
+        pcre2_code **code;
+        const char *pattern;
+    } parts[] = {{&r->gap, GAP}, {&r->clause, CLAUSE}, {&r->box, BOX}};
+    for (int64_t i = 0; i < ARRAY_LEN(parts); i++)
+        TRY(compile(parts[i].code, r->general, "built in", parts[i].pattern));
     return compile_rules(r);
 }
 
@@ -244,7 +246,7 @@ int reward_scratch_create(struct reward_scratch **out, const struct reward_rules
     s->limits = pcre2_match_context_copy(r->limits);
     s->match = pcre2_match_data_create(8, r->general);
     s->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, r->general);
-    CHECK(s->limits != NULL && s->match != NULL, "no memory for PCRE2");
+    CHECK((s->limits != NULL) & (s->match != NULL), "no memory for PCRE2");
     if (s->stack != NULL) /* NULL where PCRE2 has no JIT */
         pcre2_jit_stack_assign(s->limits, NULL, s->stack);
     pool_init(&s->pool);
@@ -309,7 +311,7 @@ static int window_matches(struct reward_scratch *s, int i, const char *text,
         if (m.start >= to)
             break;
         out[n++ % max] = m;
-        off = m.end > off ? m.end : off + 1;
+        off = m.end; /* no pattern matches nothing */
     }
     return n;
 }
