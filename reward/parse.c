@@ -297,6 +297,10 @@ static int parse_side(struct parser *p)
     const int y = parse_union(p);
     if (y >= 0 && !parse_tail(p, y))
         return parse_fail(p, EXPR_HEDGED);
+    /* "A triangle", "I think": the letter is no variable */
+    if (y >= 0 && p->e->at[y].has_unit && p->e->at[y].measure == 0 &&
+        (p->e->at[y].kind == NODE_VAR || p->e->at[y].kind == NODE_CONST))
+        return parse_fail(p, EXPR_NONE);
     if (y >= 0 && !ends_side(parse_peek(p)))
         return parse_fail(p, p->e->at[y].has_unit || parse_peek(p)->kind == TOKEN_NUM
                                  ? EXPR_HEDGED

@@ -145,8 +145,11 @@ static bool is_product(const struct lexer *x, size_t len)
         before--;
     while (after < x->len && x->s[after] == ' ')
         after++;
-    const bool word_before = before > 0 &&
-                             (is_letter(x->s[before - 1]) || is_high(x->s[before - 1]));
+    /* a single letter on either side is a variable, no word */
+    const bool word_before = before > 1 &&
+                             (is_letter(x->s[before - 1]) ||
+                              is_high(x->s[before - 1])) &&
+                             (is_letter(x->s[before - 2]) || is_high(x->s[before - 2]));
     const bool word_after = after + 1 < x->len && is_letter(x->s[after]) &&
                             (is_letter(x->s[after + 1]) || is_high(x->s[after + 1]));
     return !word_before && !word_after;

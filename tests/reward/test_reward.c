@@ -466,7 +466,6 @@ static void test_gold_style(void **state)
 
 static void test_patterns(void **state)
 {
-    (void)state;
     char long_pattern[400];
     memset(long_pattern, 'a', sizeof(long_pattern) - 1);
     long_pattern[sizeof(long_pattern) - 1] = 0;
@@ -498,6 +497,9 @@ static void test_patterns(void **state)
     assert_string_equal(pattern, group.pattern);
     assert_false(reward_rule_at(f.rules, 1, &name, &pattern));
     assert_false(reward_rule_at(f.rules, -1, &name, &pattern));
+    const struct verifier *const defaults = *state;
+    for (int i = 0; reward_rule_at(defaults->rules, i, &name, &pattern); i++)
+        assert_true(*name != 0 && (*pattern != 0) == (strcmp(name, "whole") != 0));
     static const char one[] = "#### 4 RESULT<5> STOP RESULT<6>";
     assert_int_equal(verifier_score(&f, one, sizeof(one) - 1, false, "5").reason,
                      REWARD_CORRECT);

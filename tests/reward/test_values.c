@@ -486,6 +486,11 @@ static const struct policy_case policies[] = {
     {{.fractions = 1}, "1/2", "\\frac{1}{2}", true},
     {{.fractions = 1}, "1/2", "\\frac{2}{4}", false},
     {{.fractions = 1}, "1/2", "0.5", true},
+    {{.fractions = 1}, "2/x", "2/x", true},
+    {{.fractions = 1}, "x/2", "x/2", true},
+    {{.fractions = 1}, "x/y", "x/y", true},
+    {{.fractions = 1}, "1/99999999999999999999", "1/99999999999999999999", true},
+    {{.pattern = "", .cut = ""}, "1", "1", true},
     {{.fractions = 1}, "\\pi/2", "\\frac{\\pi}{2}", true},
 };
 
