@@ -64,7 +64,9 @@ int collector_run(struct collector *c, struct groups *g, const struct collect_ar
 /* The verifier's word on the samples of group p, and their rewards. */
 void collector_score(struct collector *c, struct groups *g, int64_t p,
                      const struct reward_gold *gold);
-
+/* A gold, checked as those of a problem set are. */
+int collector_gold(struct reward_gold **out, struct collector *c, const char *text,
+                   size_t len) WARN_UNUSED;
 /* The text of a sample, into `out` (reset first). End-of-text tokens are left out. */
 void collector_text(const struct tokenizer *t, const struct groups *g, int64_t p,
                     int64_t s, struct buf *out);

@@ -46,8 +46,11 @@ int dataset_load(struct dataset **out, const char *path, int64_t limit,
                  const struct session *s)
 {
     const struct config *const c = &s->config;
-    const struct problems_args args = {
-        .need = PROBLEMS_GOLD, .limit = limit, .is_lenient = c->data.is_lenient};
+    const struct reward_options verifier = config_verifier(c);
+    const struct problems_args args = {.need = PROBLEMS_GOLD,
+                                       .limit = limit,
+                                       .is_lenient = c->data.is_lenient,
+                                       .verifier = &verifier};
     struct prompt_limits limits = {.max_tokens = c->data.max_prompt,
                                    .is_filter = c->data.overlong == OVERLONG_FILTER};
     struct dataset *const d = mem_alloc(sizeof(*d));

@@ -169,7 +169,8 @@ static int read_gold(struct reading *r)
     else
         return ERR(ERR_INPUT, "%s: \"%s\" is %s, expected a string or a number",
                    t->where, key, json_type_name(v));
-    const int status = reward_gold_create(&r->gold, t->gold.data, t->gold.len);
+    const int status = collector_gold(&r->gold, t->s.collector, t->gold.data,
+                                      t->gold.len);
     return status == STATUS_OK ? status
                                : status_prefix(status, "%s: \"%s\"", t->where, key);
 }
