@@ -17,7 +17,8 @@
  *      function, or when it returns None, the value last printed.
  *   Earlier parts that fail count as absent; what the last part does decides. The
  *   letters "def" in prose are no program.
- *   A printed value is the only argument of print() that is not a string.
+ *   A printed value is the only argument of print() that is not a plain string; after
+ *   an f-string, or several values, what was printed last is not known.
  *
  * The language
  *   int (exact to CODE_INT_BITS), float (IEEE double), bool, None, list, tuple, range;
@@ -27,7 +28,9 @@
  *   else), break, continue, pass, assert, raise, return, def with defaults, keyword
  *   arguments and type hints. round int float bool abs min max sum len range sorted
  *   list tuple print divmod pow; list.append; math.ceil, floor, sqrt and pi.
- *   Everything else is CODE_UNSUPPORTED where it is reached.
+ *   sum adds floats one by one, as Python does up to 3.11.
+ *   Everything else is CODE_UNSUPPORTED: syntax where it is read, operations and names
+ *   (open, eval, str) where they are reached. An f-string is never looked into.
  */
 #ifndef REWARD_CODE_H
 #define REWARD_CODE_H
@@ -64,7 +67,8 @@ struct code_value {
 };
 
 /* The value of the program in a whole completion. Never fails: every text has a status.
- * Allocates only when there is a program, and frees all of it. */
+ * Allocates only when there is a program, and frees all of it; needs up to 1 MiB of
+ * stack. */
 void code_eval(struct code_value *out, const char *text, size_t len);
 const char *code_status_name(enum code_status s); /* "none", "value", ... */
 
