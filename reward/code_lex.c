@@ -196,6 +196,8 @@ static struct lex_token lex_string(struct lex *x, size_t start, enum lex_kind ki
             return t;
         }
     }
+    if (x->off > x->len) /* a backslash was the last byte */
+        x->off = x->len;
     return fail(x, CODE_FAULT, start);
 }
 

@@ -257,6 +257,7 @@ static const char *const faults[] = {
     "def f(): return 1__0",
     "def f(): return (1",
     "def f(): return 'a",
+    "def f(): return 'a\\",
     "def f(): return 5 $ 3",
     "def f(): 5 = 3",
     "def f(a=1, b): return 5",
