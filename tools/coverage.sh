@@ -34,14 +34,14 @@ done | awk -F: '
     END {
         print "   lines                     branches                 file"
         for (f in lines) {
-            print show(f, hit[f], lines[f], taken[f], ways[f]) | "sort -k9"
+            print show(f, hit[f], lines[f], taken[f], ways[f]) | "sort -k11"
             folder = f; sub(/\/.*/, "/", folder)
             l[folder] += lines[f]; h[folder] += hit[f]; w[folder] += ways[f]; t[folder] += taken[f]
             total += lines[f]; all += hit[f]; total_ways += ways[f]; all_taken += taken[f]
         }
-        close("sort -k9")
+        close("sort -k11")
         if (total == 0) { print "no coverage data in the object directory"; exit 1 }
-        for (f in l) print show(f, h[f], l[f], t[f], w[f]) | "sort -k9"
-        close("sort -k9")
+        for (f in l) print show(f, h[f], l[f], t[f], w[f]) | "sort -k11"
+        close("sort -k11")
         print show("all", all, total, all_taken, total_ways)
     }'

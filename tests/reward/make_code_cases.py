@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random programs of the subset of reward/code.h and what Python makes of them.
+"""Edges (tests/reward/code_edges.txt) and random programs of the subset of reward/code.h and what Python makes of them.
 
     tests/reward/make_code_cases.py SEED COUNT [BYTES] > tests/reward/code_cases.jsonl
 
@@ -12,6 +12,7 @@ refuses. Needs Python 3.11 or older: later ones sum floats differently.
 import contextlib
 import io
 import json
+import os
 import random
 import signal
 import sys
@@ -251,7 +252,7 @@ def in_subset(v):
 
 
 def compile_quietly(text):
-    """None: not a program, or one whose constants the compiler would fold for ages."""
+    """None: not a program"""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -280,7 +281,7 @@ def run(text):
     env = {}
     code = compile_quietly(text)
     if code is None:
-        return None
+        return {"fault": True, "error": "SyntaxError"}
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -302,10 +303,24 @@ def run(text):
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def edges():
+    """Bodies of functions: first expressions, one a line, then statements."""
+    with open(os.path.join(os.path.dirname(__file__), "code_edges.txt")) as f:
+        expressions, *bodies = f.read().rstrip("\n").split("\n---\n")
+    for body in ["return " + e for e in expressions.split("\n")] + bodies:
+        lines = "".join("    %s\n" % line for line in body.split("\n"))
+        yield "import math\ndef solve(unused=0):\n" + lines
+
+
 def main():
     seed, count = int(sys.argv[1]), int(sys.argv[2])
     longest = int(sys.argv[3]) if len(sys.argv) > 3 else 1 << 30
     signal.signal(signal.SIGALRM, give_up)
+    for text in edges():
+        result = run(text)
+        if result is not None:
+            result.pop("error", None)
+            print(json.dumps({"text": text, **result}))
     done, n_faults = 0, 0
     while done < count:
         text = Gen(seed).program()
@@ -313,7 +328,10 @@ def main():
         if len(text) > longest:
             continue
         result = run(text)
-        if result is None or (result.get("fault") and n_faults * 4 > done):
+        # a helper with a syntax error counts as absent, which Python does not do
+        if result is None or result.get("error") == "SyntaxError":
+            continue
+        if (result.get("fault") and n_faults * 4 > done):
             continue
         n_faults += bool(result.pop("error", None))
         done += 1

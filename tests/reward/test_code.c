@@ -16,8 +16,6 @@
 
 #include "core/io.h"
 #include "core/json.h"
-#include "core/mem.h"
-#include "core/rng.h"
 
 struct code_case {
     const char *text;
@@ -178,6 +176,21 @@ static const struct code_case values[] = {
      "        * 2\n",
      CODE_VALUE, "8"},
     {"def f():\n\tif 1:\n\t\tx = 1_000\n\treturn x # it's", CODE_VALUE, "1000"},
+    {"def f():\r\n  '''a\rb'''\r\n  'a\\\r\nb'\r\n  return 3\r\n", CODE_VALUE, "3"},
+    {"def f():\r  x = 1\r  return 3\r", CODE_VALUE, "3"},
+    {"def f():\n  \"\"\"a'''b''\\\"\"\" \"\"\"\n  \f\n\f  return 3", CODE_VALUE, "3"},
+    {"def f( ): # note\n\n  # note\n  return 3\n# note", CODE_VALUE, "3"},
+    {"def f(): return ([1,\n2] # x\n, (3))", CODE_VALUE, "([1, 2], 3)"},
+    {"def f(): x = 'a\\n', B'a', Rb'a', u'a', F'a', fR'a'; return 3", CODE_VALUE, "3"},
+    {"def f(): return ('a',) == ('b',), 1 if 0 else 3", CODE_VALUE, "(False, 3)"},
+    {"<llm-code>\\\n\n5</llm-code>", CODE_VALUE, "5"},
+    {"<llm-code>\n\n# note\n;\n</llm-code>", CODE_FAULT, NULL},
+    {"<llm-code>\nimport math as m\nm.pi\n\n\n</llm-code>", CODE_VALUE,
+     "3.141592653589793"},
+    {"<llm-code>\nfrom math import pi as p\nx = -p\n</llm-code>", CODE_VALUE,
+     "-3.141592653589793"},
+    {"<llm-code>\nx = [0, 1]\nx[0] = 3\nfor i in x: y = i\n</llm-code>", CODE_VALUE,
+     "1"},
 };
 
 static void test_values(void **state)
@@ -189,6 +202,10 @@ static void test_values(void **state)
     assert_true(v.is_float);
     code_eval(&v, "def f(): return [4 / 2]", 23);
     assert_false(v.is_float);
+    static const char *const names[] = {"none", "value", "unsupported", "fault",
+                                        "limit"};
+    for (int i = 0; i < ARRAY_LEN(names); i++)
+        assert_string_equal(code_status_name((enum code_status)i), names[i]);
 }
 
 static const char *const unsupported[] = {
@@ -223,7 +240,71 @@ static const char *const unsupported[] = {
     "def f():\n    x = [1]\n    x[0:1] = [2]\n    return x",
     "def f(): return \xC3\xA9",
     "def f(): return 5j",
-    "def f(): return math.log(5)",
+    "import math\ndef f(): return math.log(5)",
+    "from math import log\ndef f(): return 5",
+    "from math import *\ndef f(): return 5",
+    "from os import path\ndef f(): return 5",
+    "from math.x import ceil\ndef f(): return 5",
+    "from . import x\ndef f(): return 5",
+    "import math, os\ndef f(): return 5",
+    "import os.path\ndef f(): return 5",
+    "import math\ndef f():\n    x = math.log\n    return x(5)",
+    "def f(): return 5 | 3",
+    "def f(): return 5 ^ 3",
+    "def f(): return 5 << 3",
+    "def f(): return 5 @ 3",
+    "def f(): return 1 if 'a\\n' else 2",
+    "def f(): return [1e400 - 1e400] == [1.0]",
+    "def f(): return [1.0] == [1e400 - 1e400]",
+    "def f(): return sorted([1e400 - 1e400])",
+    "def f(): return range(3) == range(3)",
+    "def f(): return 3 == range(3)",
+    "def f(): return abs == 3",
+    "def f(): return abs + 3",
+    "def f(): return 3 + 'a'",
+    "def f(): return 'ab' == 'a\\n'",
+    "def f(): return 5 is 5",
+    "def f(): return True is 5",
+    "def f(): return range(5)[1:2]",
+    "def f(): return [1][::2 ** 70]",
+    "def f(): return [1][0:1, 2]",
+    "def f(): return round(1, 2 ** 70)",
+    "def f(): return round(1, 'a')",
+    "def f(): return abs('a')",
+    "def f(): return float('5')",
+    "def f(): return round('5')",
+    "def f(): return len('abc')",
+    "def f(): return 'abc'[0]",
+    "def f(): return sorted('abc')",
+    "def f(): return len(abs)",
+    "def f(): return abs(x=1)",
+    "def f(): return pow(2, 3, 5)",
+    "def f(): return int('5', 10)",
+    "def f(): return str(5)",
+    "def f(): return (lambda_)(5) if 0 else [5].count(5)",
+    "def f():\n    print(1, sep='', end='')\n    return 5",
+    "def f():\n    print(1, sep='')\n    return 5",
+    "def f():\n    x = 5\n    x.append(1)\n    return x",
+    "def f():\n    x = 5\n    x.a = 1\n    return x",
+    "def f():\n    x = 5\n    x.a += 1\n    return x",
+    "def f():\n    x = [5]\n    x[0:1] += [1]\n    return x",
+    "def f():\n    x = [5]\n    x.insert(0, 1)\n    return x",
+    "def f():\n    a, b = 'ab'\n    return a",
+    "def f():\n    abs[0] = 1\n    return 1",
+    "def f():\n    x = [1]\n    x += 'a'\n    return x",
+    "def f(): return (yield)",
+    "def f(): return ...",
+    "def f(): return (x := 5)",
+    "def f(): return max(*[1, 2])",
+    "def f(): return f(**x)",
+    "def f():\n    with x: pass",
+    "def f():\n    del x",
+    "def f(a, /): return 5",
+    "def f(a, **k): return 5",
+    "def f(): return x\xC3\xA9",
+    "```\n@dec\ndef f(): return 5\n```",
+    "```\nclass A:\n    pass\ndef f(): return A()\n```",
+    "```\nx = input()\ndef f(): return 5\n```",
 };
 
 static const char *const faults[] = {
@@ -265,6 +346,18 @@ static const char *const faults[] = {
     "def f(): break",
     "def f(): return f(b=1, 2)",
     "def f(): print 5",
+    "def f(): return math.log(5)",
+    "def f(): return 'a\nb'",
+    "def f(): return 'a\rb'",
+    "def f():\n    return f(b=1)\n",
+    "def f(a=1):\n    return f(2, a=1)\n",
+    "```\ndef f(): return 1\nf = 5\n```",
+    "def f():\n    a, b = abs\n    return a",
+    "def f(): return [1] * 2 ** 70",
+    "def f(): return \"\"\"abc\"\"",
+    "def f(): return 5 \\",
+    "<llm-code>\n  x = 5\n</llm-code>",
+    "<llm-code>return 5</llm-code>",
     "def f():\n    return 5 \\ 3",
 };
 
@@ -272,88 +365,11 @@ static void test_refused(void **state)
 {
     (void)state;
     for (int64_t i = 0; i < ARRAY_LEN(unsupported); i++) {
-        const bool is_fault = strstr(unsupported[i], "math.log") != NULL;
-        assert_true(check(unsupported[i], strlen(unsupported[i]),
-                          is_fault ? CODE_FAULT : CODE_UNSUPPORTED, NULL));
+        assert_true(
+            check(unsupported[i], strlen(unsupported[i]), CODE_UNSUPPORTED, NULL));
     }
     for (int64_t i = 0; i < ARRAY_LEN(faults); i++)
         assert_true(check(faults[i], strlen(faults[i]), CODE_FAULT, NULL));
-}
-
-/* head, then unit n times, then tail */
-static char *repeat(const char *head, const char *unit, int64_t n, const char *tail)
-{
-    struct buf b = {0};
-    buf_puts(&b, head);
-    for (int64_t i = 0; i < n; i++)
-        buf_puts(&b, unit);
-    buf_puts(&b, tail);
-    return b.data;
-}
-
-static const struct code_case limits[] = {
-    {"def f():\n    while True: pass", CODE_LIMIT, NULL},
-    {"def f():\n    return f()", CODE_LIMIT, NULL},
-    {"def f(): return 10 ** 10 ** 10", CODE_LIMIT, NULL},
-    {"def f(): return 2 ** 4095", CODE_VALUE, NULL},
-    {"def f(): return 2 ** 4096", CODE_LIMIT, NULL},
-    {"def f(): return [0] * 10 ** 9", CODE_LIMIT, NULL},
-    {"def f(): return sum(range(10 ** 9))", CODE_LIMIT, NULL},
-    {"def f(): return [1.5] * 1000", CODE_LIMIT, NULL},
-    {"def f():\n    x = []\n    x.append(x)\n    return x", CODE_LIMIT, NULL},
-    {"def f():\n    x = []\n    x.append(x)\n    return x == x[0]", CODE_LIMIT, NULL},
-    {"def f():\n    x = []\n    x.append(x)\n    print(x)", CODE_LIMIT, NULL},
-    {"def f():\n    x = [0]\n    for i in x: x.append(i)", CODE_LIMIT, NULL},
-    {"def f():\n    x = 3\n    for i in range(99): x *= x\n    return x", CODE_LIMIT,
-     NULL},
-};
-
-static const struct {
-    const char *head, *unit, *tail;
-    int64_t n;
-    enum code_status status;
-} grown[] = {
-    {"def f(): return ", "(", "1", 500, CODE_LIMIT},
-    {"def f(): return ", "[", "1", 500, CODE_LIMIT},
-    {"def f(): return ", "-", "1", 5000, CODE_LIMIT},
-    {"def f(): return ", "not ", "1", 5000, CODE_LIMIT},
-    {"def f(): return ", "1+", "1", 5000, CODE_LIMIT},
-    {"def f(): return ", "2**", "1", 5000, CODE_LIMIT},
-    {"def f(): return 1", " if 1 else 1", "", 5000, CODE_LIMIT},
-    {"def f(): return f", "()", "", 5000, CODE_LIMIT},
-    {"def f(): return 1", " < 1", "", 5000, CODE_VALUE},
-    {"def f(): return 1", " and 1", "", 5000, CODE_VALUE},
-    {"def f(): return ", "9", "", 1200, CODE_VALUE},
-    {"def f(): return ", "9", "", 1300, CODE_LIMIT},
-    {"def f(): return ", "9", "", 100000, CODE_LIMIT},
-    {"def f(): return 0.", "9", "", 700, CODE_VALUE},
-    {"def f(): return 0.", "9", "", 900, CODE_LIMIT},
-    {"def f():\n    x = 1\n", "    x = x\n", "    return x", 4000, CODE_VALUE},
-    {"def f():\n    x = 1\n", "    x = x\n", "    return x", 9000, CODE_LIMIT},
-    {"def f(): return 1 # ", "\xF0\x9D\x9F\x92", "", 100000, CODE_VALUE},
-    {"def f():\n    '''", "eggs ", "'''\n    return 1", 100000, CODE_VALUE},
-};
-
-static void test_limits(void **state)
-{
-    (void)state;
-    for (int64_t i = 0; i < ARRAY_LEN(limits); i++) {
-        struct code_value v;
-        code_eval(&v, limits[i].text, strlen(limits[i].text));
-        if (v.status != limits[i].status)
-            print_error("%s\n", limits[i].text);
-        assert_int_equal(v.status, limits[i].status);
-    }
-    for (int64_t i = 0; i < ARRAY_LEN(grown); i++) {
-        char *const text = repeat(grown[i].head, grown[i].unit, grown[i].n,
-                                  grown[i].tail);
-        struct code_value v;
-        code_eval(&v, text, strlen(text));
-        if (v.status != grown[i].status)
-            print_error("%s%s...\n", grown[i].head, grown[i].unit);
-        assert_int_equal(v.status, grown[i].status);
-        mem_free(text);
-    }
 }
 
 /* What Python 3.11 made of random programs. Where it raised, the subset may refuse
@@ -390,134 +406,13 @@ static void test_python(void **state)
     assert_int_equal(n_bad, 0);
 }
 
-static const char *const units[] = {
-    "def ",
-    "def f(\n",
-    "def f():\n x\n",
-    "def f():\n \"\"\"\n",
-    "'''\n",
-    "```\n",
-    "```python\ndef f():\n",
-    "<llm-code>",
-    "</llm-code>",
-    "<llm-code>x\n",
-    "(",
-    "[",
-    ")",
-    "9",
-    "1e-300 ",
-    ".",
-    "\\\n",
-    "\n",
-    " ",
-    "\t",
-    "#",
-    "#\n",
-    "\xFF",
-    "é",
-    "x=",
-    "x,",
-    "if x:\n",
-    "  x\n x\n",
-    "\"",
-    "'",
-    "f''",
-    "not ",
-    "x.",
-    "x[",
-    "import x\n",
-    "from x import y\n",
-    "def f():return 1\n",
-    "x;",
-};
-
-static const char *const heads[] = {"", "def f():\n  ", "<llm-code>", "```\ndef f()"};
-
-/* Megabytes of one pattern, with and without a beginning that makes them code: any
- * status, no value that was not computed, all memory freed (by the sanitizers). */
-static void test_hostile(void **state)
-{
-    (void)state;
-    enum { BYTES = 1 << 18 };
-    char *const text = malloc(BYTES);
-    for (int64_t i = 0; i < ARRAY_LEN(units); i++) {
-        for (int64_t h = 0; h < ARRAY_LEN(heads); h++) {
-            const size_t n = strlen(units[i]), n_head = strlen(heads[h]);
-            memcpy(text, heads[h], n_head);
-            for (size_t k = n_head; k < BYTES; k++)
-                text[k] = units[i][(k - n_head) % n];
-            memcpy(text + BYTES - 11, "</llm-code>", 11);
-            struct code_value v;
-            code_eval(&v, text, BYTES);
-            assert_true(v.status != CODE_VALUE || v.len > 0);
-        }
-    }
-    memset(text, 0, BYTES);
-    struct code_value v;
-    memcpy(text, "def f():", 8);
-    code_eval(&v, text, BYTES);
-    assert_int_equal(v.status, CODE_FAULT);
-    free(text);
-}
-
-/* Random tokens: any status, never outside the text */
-static void test_random(void **state)
-{
-    (void)state;
-    static const char *const bits[] = {
-        "def f():\n", "\n",
-        "    ",       "  ",
-        "\t",         "return ",
-        "x",          "y",
-        "1",          "2.5",
-        " + ",        " - ",
-        "*",          "**",
-        "//",         "/",
-        "%",          "(",
-        ")",          "[",
-        "]",          ",",
-        ":",          "=",
-        "==",         "<",
-        "if ",        "else",
-        "elif ",      "for ",
-        " in ",       "range(3)",
-        "while ",     "break\n",
-        "not ",       " and ",
-        "print(",     "round(",
-        "sum(",       "'a'",
-        "\"\"\"",     "#",
-        "\\\n",       "lambda",
-        ".append(",   "None",
-        "<llm-code>", "</llm-code>",
-        "```\n",      "import math\n",
-        "math.",      "def g(a, b=1):\n",
-    };
-    struct buf b = {0};
-    for (uint32_t round = 0; round < 20000; round++) {
-        buf_reset(&b);
-        buf_puts(&b, "def f():\n    ");
-        const uint32_t n = 1 + rng_below(77, RNG_TEST, 40, round, 0, 0, 0);
-        for (uint32_t i = 1; i <= n; i++)
-            buf_puts(&b, bits[rng_below(77, RNG_TEST, (uint32_t)ARRAY_LEN(bits), round,
-                                        i, 0, 0)]);
-        /* exactly the bytes of the text, for the sanitizers */
-        char *const text = malloc(b.len);
-        memcpy(text, b.data, b.len);
-        struct code_value v;
-        code_eval(&v, text, b.len);
-        assert_true(v.status != CODE_NONE || v.len == 0);
-        free(text);
-    }
-    buf_release(&b);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),   cmocka_unit_test(test_values),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_python),  cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_python),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
