@@ -45,7 +45,8 @@ int collector_create(struct collector **out, const struct collector_setup *s)
     int status = STATUS_OK;
     c->s = *s;
     TRY_OUT(split_stops(c, s->config->rollout.stop));
-    TRY_OUT(reward_rules_create(&c->rules));
+    const struct reward_options verifier = config_verifier(s->config);
+    TRY_OUT(reward_rules_create(&c->rules, &verifier));
     TRY_OUT(reward_scratch_create(&c->scratch, c->rules));
     if (world_rollout_index(s->world) >= 0)
         TRY_OUT(rollout_create(&c->rollout, s->m, s->t, &s->limits));
@@ -81,19 +82,19 @@ void collector_text(const struct tokenizer *t, const struct groups *g, int64_t p
 static void score_group(struct collector *c, struct groups *g, int64_t p,
                         const struct dataset *data)
 {
-    const struct config_reward *const cr = &c->s.config->reward;
+    const struct shape_options shape = config_shaping(c->s.config);
     for (int64_t s = 0; s < g->n_samples; s++) {
         struct sample_info *const info = groups_info(g, p, s);
         struct reward_result r;
         collector_text(c->s.t, g, p, s, &c->text);
-        reward_score(&r, c->rules, c->scratch, c->text.data, c->text.len,
-                     info->finish == FINISH_LENGTH, dataset_gold(data, g->problem[p]));
+        const struct reward_input in = {.text = c->text.data,
+                                        .len = c->text.len,
+                                        .is_truncated = info->finish == FINISH_LENGTH};
+        reward_score(&r, c->scratch, &in, dataset_gold(data, g->problem[p]));
         info->reason = (uint8_t)r.reason;
         info->is_correct = r.is_correct;
         info->has_form = r.has_form;
-        info->reward = (float)(r.is_correct
-                                   ? cr->correct
-                                   : cr->wrong + (r.has_form ? cr->form : 0.0));
+        info->reward = (float)shape_reward(&shape, &r, info->n_tokens, in.is_truncated);
     }
 }
 

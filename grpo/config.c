@@ -70,7 +70,7 @@ static const struct option items[] = {
            "a longer prompt is an error, or left out and counted"),
     BOOL("data.shuffle", data, is_shuffled, "true", "permute each epoch by run.seed"),
     BOOL("data.lenient", data, is_lenient, "false",
-         "leave out problems whose gold answer is not a number, counted, instead of an "
+         "leave out problems whose gold answer has no value, counted, instead of an "
          "error"),
 
     TEXT("prompt.preset", prompt, preset, "qa", "raw | paper | qa | custom"),
@@ -94,6 +94,31 @@ static const struct option items[] = {
     INT("rollout.prefill_tokens", rollout, prefill_tokens, "2048", 1.0, 1e7,
         "rows of one prefill pass"),
 
+    CHOICE(
+        "reward.style", reward, style, "auto", REWARD_STYLES,
+        "where the answer stands: gsm8k \"#### 18\", math \\boxed{} or \"answer is\", "
+        "boxed, answer <answer> or \"Answer:\"; auto: any, last the last number"),
+    CHOICE("reward.percent", reward, percent, "either", REWARD_PERCENTS,
+           "50% is 50 and 0.5, is 0.5, or is 50"),
+    CHOICE("reward.order", reward, order, "free", REWARD_ORDERS,
+           "whether the order of a list (1, 2) counts; tuples are always in order"),
+    CHOICE("reward.rounding", reward, rounding, "exact", REWARD_ROUNDINGS,
+           "gold: a value that rounds to a decimal gold at its last place is right"),
+    CHOICE("reward.fractions", reward, fractions, "any", REWARD_FRACTIONS,
+           "reduced: 2/4 is not 1/2"),
+    CHOICE("reward.code", reward, code, "off", REWARD_CODES,
+           "arithmetic: an answer written as a Python function or <llm-code> block is "
+           "evaluated, by an interpreter of arithmetic alone"),
+    TEXT("reward.pattern", reward, pattern, "",
+         "own PCRE2 pattern instead of the style's: group 1, or the rest of the line"),
+    TEXT("reward.cut", reward, cut, "",
+         "own PCRE2 pattern where a completion ends, instead of a new \"Question:\""),
+    CHOICE("reward.truncated", reward, truncated, "score", SHAPE_TRUNCATIONS,
+           "completions at rollout.max_new: an answer ended before counts, or wrong"),
+    INT("reward.overlong_buffer", reward, overlong_buffer, "0", 0.0, 1e9,
+        "tokens below rollout.max_new over which DAPO's length penalty grows; 0: off"),
+    REAL("reward.overlong_penalty", reward, overlong_penalty, "1.0", 0.0, 1e6,
+         "that penalty at rollout.max_new, subtracted"),
     REAL("reward.correct", reward, correct, "1.0", -1e6, 1e6, "of a right answer"),
     REAL("reward.wrong", reward, wrong, "0.0", -1e6, 1e6, "of any other completion"),
     REAL("reward.form", reward, form, "0.0", -1e6, 1e6,
@@ -229,3 +254,28 @@ int config_parse(struct config *c, int argc, char *const *argv)
 }
 
 void config_release(struct config *c) { options_release(config_options(), c); }
+
+struct reward_options config_verifier(const struct config *c)
+{
+    const struct config_reward *const r = &c->reward;
+    return (struct reward_options){.style = r->style,
+                                   .percent = r->percent,
+                                   .order = r->order,
+                                   .rounding = r->rounding,
+                                   .fractions = r->fractions,
+                                   .code = r->code,
+                                   .pattern = r->pattern,
+                                   .cut = r->cut};
+}
+
+struct shape_options config_shaping(const struct config *c)
+{
+    const struct config_reward *const r = &c->reward;
+    return (struct shape_options){.correct = r->correct,
+                                  .wrong = r->wrong,
+                                  .form = r->form,
+                                  .truncation = (enum shape_truncation)r->truncated,
+                                  .overlong_buffer = r->overlong_buffer,
+                                  .overlong_limit = c->rollout.max_new,
+                                  .overlong_penalty = r->overlong_penalty};
+}

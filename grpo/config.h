@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/options.h"
+#include "reward/shape.h"
 
 enum config_device { DEVICE_CPU, DEVICE_CUDA };
 enum config_dtype {
@@ -51,7 +52,10 @@ struct config_rollout {
     char *stop;
 };
 struct config_reward {
-    double correct, wrong, form;
+    double correct, wrong, form, overlong_penalty;
+    int64_t overlong_buffer;
+    int style, percent, order, rounding, fractions, code, truncated;
+    char *pattern, *cut;
 };
 struct config_grpo {
     int64_t steps, prompts, mini_batch, epochs, leaves;
@@ -114,5 +118,9 @@ const struct options *config_options(void);
  * are section.key=value. */
 int config_parse(struct config *c, int argc, char *const *argv) WARN_UNUSED;
 void config_release(struct config *c);
+
+/* reward.* as the verifier and the shaping take them; texts are borrowed. */
+struct reward_options config_verifier(const struct config *c);
+struct shape_options config_shaping(const struct config *c);
 
 #endif

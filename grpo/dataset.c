@@ -41,8 +41,11 @@ static int add_prompt(struct dataset *d, int64_t i, const struct prompt_args *ar
 int dataset_load(struct dataset **out, const char *path, int64_t limit,
                  const struct tokenizer *t, const struct config *c)
 {
-    const struct problems_args args = {
-        .need = PROBLEMS_GOLD, .limit = limit, .is_lenient = c->data.is_lenient};
+    const struct reward_options verifier = config_verifier(c);
+    const struct problems_args args = {.need = PROBLEMS_GOLD,
+                                       .limit = limit,
+                                       .is_lenient = c->data.is_lenient,
+                                       .verifier = &verifier};
     struct prompt_args pa = {.tokenizer = t,
                              .add_special = c->prompt.has_bos,
                              .max_tokens = c->data.max_prompt,

@@ -54,13 +54,26 @@ static const struct help helps[] = {
      "  grpo generate MODEL \"Tom has 3 apples\" rollout.temperature=0.7 "
      "rollout.max_new=64\n",
      "run|model|prompt|rollout"},
-    {"score", "grpo score FILE.jsonl [--response KEY] [--gold KEY] [--explain]",
-     "The verifier alone: one line of JSON per input line, in order, with score, "
-     "answer,\n"
-     "rule and reason; a table by reason on standard error. Exit status 3 when a line "
-     "was\n"
-     "malformed (the others are still scored).\n",
-     NULL},
+    {"score",
+     "grpo score FILE.jsonl [--response KEY] [--gold KEY] [--kind response|answer]\n"
+     "           [--style auto|gsm8k|math|boxed|answer] [--explain] [reward.key=value "
+     "...]",
+     "The verifier alone. Input lines are objects with a completion (\"response\") and "
+     "a "
+     "gold\n"
+     "(\"gold\", else \"answer\" or \"solution\": GSM8K, MATH and plain pairs; a "
+     "string, a "
+     "number,\n"
+     "or a list of which any counts). One line of JSON comes out per line, in order, "
+     "with\n"
+     "score, answer, rule and reason; a table by reason on standard error. --kind "
+     "answer:\n"
+     "the completion is the answer alone (also \"kind\": \"answer\" in a line). Exit "
+     "status 3\n"
+     "when a line was malformed (the others are still scored).\n\n"
+     "Example:\n"
+     "  grpo score samples.jsonl --gold answer --style gsm8k > scores.jsonl\n",
+     "reward"},
     {"synth",
      "grpo synth DIR [--seed N] [--train N] [--heldout N] [--pretrain N] [--min-steps "
      "N]\n"
