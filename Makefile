@@ -131,7 +131,7 @@ $(O)/%.o: %.cu $(O)/cuda_flags.stamp
 	$(Q)$(NVCC) $(NVCCFLAGS_ALL) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
 # libreward.a is complete by itself, for programs that want the verifier alone
-LIB_OBJ_reward = $(call obj,$(foreach f,buf log mem mem_info status,core/$(f).c))
+LIB_OBJ_reward = $(call obj,$(foreach f,buf log mem mem_info rng status,core/$(f).c))
 define lib_rule
 $(O)/lib$(1).a: $(OBJ_$(1)) $$(LIB_OBJ_$(1)) $(O)/lib$(1).stamp
 	@mkdir -p $$(@D)
