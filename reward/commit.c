@@ -19,9 +19,9 @@ static bool is_in(const char *set, char c) { return c != 0 && strchr(set, c) != 
 
 static void trim(const char *text, size_t *from, size_t *to)
 {
-    while (*from < *to && is_in(" \t\r\n*`\"", text[*from]))
+    while (*from < *to && is_in(" \t\r\n*`\"_'", text[*from]))
         (*from)++;
-    while (*from < *to && is_in(" \t\r\n*`\"", text[*to - 1]))
+    while (*from < *to && is_in(" \t\r\n*`\"_", text[*to - 1]))
         (*to)--;
 }
 
@@ -141,17 +141,15 @@ static void commit_tag(struct reward_scratch *s, const char *text, size_t to,
     }
 }
 
-/* The end of the sentence that begins at `from`: a stop before a blank, "</" or "<|" */
+/* The end of the sentence that begins at `from`: a stop before a blank or the end, an
+ * exclamation mark at the end, "</" or "<|" */
 static size_t sentence_end(const char *text, size_t from, size_t line)
 {
     for (size_t i = from; i < line; i++) {
-        const bool is_last = i + 1 == line;
-        if (is_in(".!?", text[i]) && (is_last || is_in(" \t\r*\"$)", text[i + 1])) &&
-            !(i > from && is_last && text[i] == '!'))
-            return text[i] == '!' && !is_last && i > from &&
-                           is_in("0123456789)}", text[i - 1])
-                       ? line
-                       : i;
+        const bool is_last = i + 1 == line || is_in("\r*\"", text[i + 1]);
+        if (is_in(".?!", text[i]) &&
+            (is_last || (text[i] != '!' && is_in(" \t$)", text[i + 1]))))
+            return i;
         if (text[i] == '<' && !is_last && is_in("/|", text[i + 1]))
             return i;
         if (line - i >= 3 && memcmp(text + i, "\xE3\x80\x82", 3) == 0)
@@ -226,24 +224,107 @@ static bool try_clause(struct reward_scratch *s, const char *text, size_t from,
     return true;
 }
 
+/* Whether a word of text[from, to) takes a value back or makes it one of several. */
+static bool holds_hedge(const char *text, size_t from, size_t to)
+{
+    for (size_t i = from; i < to;) {
+        size_t end = i;
+        while (end < to && (is_in("'", text[end]) || (text[end] | 0x20) >= 'a'))
+            end++;
+        const bool is_negated = end - i > 3 && memcmp(text + end - 3, "n't", 3) == 0;
+        if (is_negated || (end > i && token_is_hedge(text + i, end - i)))
+            return true;
+        i = end > i ? end : i + 1;
+    }
+    return false;
+}
+
+/* "She has 8 apples": words, one number, words */
+static bool try_prose(struct reward_scratch *s, const char *text, size_t from,
+                      size_t end, struct commitment *out)
+{
+    size_t first = from;
+    while (first < end && !(text[first] >= '0' && text[first] <= '9'))
+        first++;
+    while (first > from && is_in("$.-", text[first - 1]))
+        first--;
+    struct commitment c = *out;
+    if (first == end || first == from || text[first - 1] != ' ' ||
+        end - from > MAX_WHOLE || holds_hedge(text, from, first) ||
+        !try_answer(s, text, first, end, &c))
+        return false;
+    if (c.reading == READ_TREE && s->answer.at[s->answer.root].kind != NODE_NUM)
+        return false;
+    *out = c;
+    return true;
+}
+
+/* "1000 dollars, which is much": a list only by its comma */
+static bool is_prose_list(const struct reward_scratch *s, const struct commitment *c)
+{
+    const struct expr *const e = &s->answer;
+    if (c->reading != READ_TREE || e->at[e->root].kind != NODE_LIST)
+        return false;
+    const int first = e->at[e->root].child;
+    return e->at[first].kind != NODE_WORDS &&
+           (e->has_lead || e->at[e->at[first].next].kind == NODE_WORDS);
+}
+
+/* The rest of a line as prose: a sentence, its first clause, or its only number. */
+static void commit_sentence(struct reward_scratch *s, const char *text, size_t from,
+                            size_t end, struct commitment *out)
+{
+    const bool has_value = try_answer(s, text, from, end, out);
+    if (out->reading == READ_LIMIT || (has_value && !is_prose_list(s, out)))
+        return;
+    if (try_clause(s, text, from, end, out) || try_prose(s, text, from, end, out))
+        return;
+    (void)try_answer(s, text, from, end, out); /* the scratch holds another reading */
+}
+
+/* Blanks and markup, and a label: "#### Answer: 8" */
+static size_t skip_lead(const char *text, size_t from, size_t to, bool *is_quoted)
+{
+    const size_t start = from;
+    while (from < to && from - start < MAX_LEAD &&
+           is_in(" \t\r\n*_`\"':>=~", text[from])) {
+        *is_quoted = is_in("\"'", text[from]);
+        from++;
+    }
+    return from;
+}
+
+static size_t skip_label(const char *text, size_t from, size_t to, bool *is_quoted)
+{
+    static const char *const labels[] = {"the answer is", "the final answer is",
+                                         "final answer", "answer"};
+    for (int64_t i = 0; i < ARRAY_LEN(labels); i++) {
+        const size_t n = strlen(labels[i]);
+        if (to - from > n && strncasecmp(text + from, labels[i], n) == 0 &&
+            is_in(" :*", text[from + n]))
+            return skip_lead(text, from + n, to, is_quoted);
+    }
+    return from;
+}
+
 static void commit_line(struct reward_scratch *s, const char *text, size_t to,
                         const struct rules_match *m, bool is_whole_line,
                         struct commitment *out)
 {
-    size_t from = m->end;
     bool is_quoted = false;
-    while (from < to && from - m->end < MAX_LEAD &&
-           is_in(" \t\r\n*_`\":>=~", text[from]))
-        is_quoted = text[from++] == '"';
+    size_t from = skip_lead(text, m->end, to, &is_quoted);
+    from = skip_label(text, from, to, &is_quoted);
     const char *const newline = memchr(text + from, '\n', to - from);
     const size_t line = newline == NULL ? to : (size_t)(newline - text);
-    const char *const quote = is_quoted ? memchr(text + from, '"', line - from) : NULL;
+    const char *const quote = is_quoted
+                                  ? memchr(text + from, text[from - 1], line - from)
+                                  : NULL;
     if (from == to) {
         out->reason = REWARD_UNPARSED;
         return;
     }
     if (quote != NULL) {
-        (void)try_answer(s, text, from, (size_t)(quote - text), out);
+        commit_sentence(s, text, from, (size_t)(quote - text), out);
         return;
     }
     size_t inner, inner_end, after;
@@ -254,12 +335,12 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
             return;
     }
     size_t end = sentence_end(text, from, line);
+    const size_t stop = end;
     if (memchr(text + from, '{', end - from) == NULL) /* the end of a JSON object */
         while (end > from && is_in("}, \r", text[end - 1]))
             end--;
-    if (!try_answer(s, text, from, end, out) && out->reading != READ_LIMIT)
-        (void)try_clause(s, text, from, end, out);
-    if (is_whole_line && holds_digit(text, end, line))
+    commit_sentence(s, text, from, end, out);
+    if (is_whole_line && holds_digit(text, stop, line))
         out->reason = REWARD_AMBIGUOUS;
 }
 
@@ -267,7 +348,15 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
 static void commit_number(struct reward_scratch *s, const char *text, size_t to,
                           const struct rules_match *m, struct commitment *out)
 {
-    size_t end = m->end;
+    size_t end = m->end, begin = m->start;
+    while (begin > 0 && m->start - begin < MAX_LEAD && !is_in("\n.;", text[begin - 1]))
+        begin--;
+    for (size_t i = begin; i + 3 <= m->start; i++) /* "isn't 42", "not 42" */
+        if (memcmp(text + i, "n't", 3) == 0 || memcmp(text + i, "not", 3) == 0) {
+            out->reason = REWARD_AMBIGUOUS;
+            out->reading = READ_HEDGED;
+            return;
+        }
     if (m->end + 1 < to && is_in("])}", text[m->end]) && is_in("])}", text[m->end + 1]))
         return; /* deep in brackets: an index, not an answer */
     while (end < to && end - m->end < MAX_TAIL && !is_in("\n*$", text[end]))

@@ -326,6 +326,8 @@ static enum eval_verdict compare_kinds(struct comparison *c, const struct term *
     if (g->kind < NODE_BASE && a->kind < NODE_BASE) {
         if (g->kind == NODE_CONST && a->kind == NODE_CONST && g->id == a->id)
             return EVAL_SAME;
+        if (g->measure != 0 && a->measure != 0 && g->measure != a->measure)
+            return EVAL_DIFFERENT; /* 5 cm and 5 m */
         return compare_scalars(c, gold, answer);
     }
     if (g->kind != a->kind)

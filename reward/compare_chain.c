@@ -184,6 +184,18 @@ static enum eval_verdict compare_definitions(struct comparison *c, struct defini
     return compare_terms(c, &g.value, &a.value);
 }
 
+/* The least name, so that x < y and y > x have the same; 0: none */
+static uint32_t first_variable(const struct expr *e, int at)
+{
+    uint32_t least = e->at[at].kind == NODE_VAR ? e->at[at].hash : 0;
+    for (int k = e->at[at].child; k >= 0; k = e->at[k].next) {
+        const uint32_t name = first_variable(e, k);
+        if (least == 0 || (name != 0 && name < least))
+            least = name;
+    }
+    return least;
+}
+
 enum eval_verdict compare_chains(struct comparison *c, const struct term *gold,
                                  const struct term *answer)
 {
@@ -191,6 +203,8 @@ enum eval_verdict compare_chains(struct comparison *c, const struct term *gold,
     const bool is_g = definition_of(c, gold, &g), is_a = definition_of(c, answer, &a);
     if (is_g && is_a)
         return compare_definitions(c, g, a, gold, answer);
+    if (first_variable(gold->e, gold->at) != first_variable(answer->e, answer->at))
+        return compare_relations(c, gold, answer);
     enum eval_verdict verdict = compare_sides(c, gold, answer);
     if (verdict != EVAL_SAME)
         verdict = compare_relations(c, gold, answer);

@@ -50,6 +50,7 @@ enum node_kind {
 struct node {
     uint8_t kind, op, close, rel;
     bool is_paren;       /* stood in brackets of its own */
+    uint8_t measure;     /* token_measure of the first word that followed */
     bool has_unit;       /* words followed */
     int16_t child, next; /* -1: none */
     int32_t id, n_decimals;

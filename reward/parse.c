@@ -1,6 +1,7 @@
 /* Lists, relations, unions, ratios, sums and products; atoms are in parse_atom.c. */
 #include "reward/parse.h"
 
+#include <string.h>
 #include <strings.h>
 
 int parse_fail(struct parser *p, enum expr_status status)
@@ -45,6 +46,12 @@ bool parse_accept(struct parser *p, int32_t op)
     return is_here;
 }
 
+static bool is_word(const struct token *k)
+{
+    return k->kind == TOKEN_WORD || (k->kind == TOKEN_VAR && k->is_text) ||
+           (k->kind == TOKEN_CONST && k->is_text);
+}
+
 static int parse_unary(struct parser *p);
 
 /* y * right: one node for a whole product, so that trees stay shallow */
@@ -80,6 +87,8 @@ static int parse_product(struct parser *p)
             y = parse_multiply(p, y, parse_scale(p), &is_open);
         } else if (parse_is_op(p, '/') && k[1].kind == TOKEN_WORD) {
             break; /* a unit: km/h */
+        } else if (parse_is_op(p, '(') && is_word(k + 1)) {
+            break; /* "5 (five)" */
         } else if (parse_accept(p, '*')) {
             y = parse_multiply(p, y, parse_unary(p), &is_open);
         } else if (parse_accept(p, '/')) {
@@ -160,26 +169,48 @@ static int parse_joined(struct parser *p, int32_t op, int kind,
 
 static int parse_ratio(struct parser *p)
 {
-    return parse_joined(p, ':', NODE_RATIO, parse_sum);
+    /* in a set a colon is "such that" */
+    return p->n_bars > 0 ? parse_sum(p) : parse_joined(p, ':', NODE_RATIO, parse_sum);
 }
 
-static bool is_word(const struct token *k)
+/* Whether a word is one of those between the bars. */
+static bool is_one_of(const struct token *k, const char *words)
 {
-    return k->kind == TOKEN_WORD || (k->kind == TOKEN_VAR && k->is_text) ||
-           (k->kind == TOKEN_CONST && k->is_text);
+    for (const char *at = words; at != NULL; at = strchr(at, '|')) {
+        at += *at == '|';
+        if (strncasecmp(at, k->text, k->len) == 0 &&
+            (at[k->len] == 0 || at[k->len] == '|'))
+            return true;
+    }
+    return false;
 }
 
 /* "(in words)": brackets that hold words alone */
 static bool skip_word_bracket(struct parser *p)
 {
-    int32_t i = p->at + 1;
-    if (!parse_is_op(p, '('))
+    const struct token *const first = parse_peek(p) + 1;
+    const struct token *k = first;
+    if (!parse_is_op(p, '(') || !is_word(k))
         return false;
-    while (is_word(&p->t->at[i]))
-        i++;
-    if (i == p->at + 1 || p->t->at[i].kind != TOKEN_OP || p->t->at[i].id != ')')
+    const bool is_about = is_one_of(first, "about|approximately|approx|roughly|around");
+    while (is_word(k) || (is_about && k->kind == TOKEN_NUM))
+        k++;
+    if (k->kind != TOKEN_OP || k->id != ')')
         return false;
-    p->at = i + 1;
+    p->at = (int32_t)(k + 1 - p->t->at);
+    return true;
+}
+
+/* "for all x", "for some integer t": what follows says where a formula holds */
+static bool skip_quantifier(struct parser *p)
+{
+    const struct token *k = parse_peek(p);
+    if (!is_word(k) || !is_word(k + 1) || !is_one_of(k, "for") ||
+        !is_one_of(k + 1, "all|any|every|each|some"))
+        return false;
+    while (k->kind != TOKEN_END && k->kind != TOKEN_SEP)
+        k++;
+    p->at = (int32_t)(k - p->t->at);
     return true;
 }
 
@@ -189,12 +220,16 @@ static bool parse_tail(struct parser *p, int y)
 {
     for (bool is_more = true; is_more;) {
         const struct token *const k = parse_peek(p);
+        if (skip_quantifier(p))
+            return true;
         const bool is_per = parse_is_op(p, '/') &&
                             (is_word(k + 1) ||
                              (p->e->at[y].has_unit && k[1].kind == TOKEN_VAR));
         is_more = is_word(k) || is_per;
         if (is_word(k) && token_is_hedge(k->text, k->len))
             return false;
+        if (is_word(k) && !p->e->at[y].has_unit)
+            p->e->at[y].measure = (uint8_t)token_measure(k->text, k->len);
         if (!is_more && skip_word_bracket(p)) {
             is_more = true;
         } else if (is_more) {
@@ -243,15 +278,6 @@ static int parse_words(struct parser *p)
     return y;
 }
 
-static bool is_copula(const struct token *k)
-{
-    static const char *const words[] = {"is", "are", "equals", "be", "was"};
-    for (int64_t i = 0; i < ARRAY_LEN(words); i++)
-        if (strncasecmp(words[i], k->text, k->len) == 0 && words[i][k->len] == 0)
-            return true;
-    return false;
-}
-
 static int parse_union(struct parser *p)
 {
     return parse_joined(p, OP_CUP, NODE_UNION, parse_ratio);
@@ -264,7 +290,7 @@ static int parse_side(struct parser *p)
         const int words = parse_words(p);
         if (words < 0 || ends_side(parse_peek(p)))
             return words;
-        if (!is_copula(parse_peek(p) - 1))
+        if (!is_one_of(parse_peek(p) - 1, "is|are|equals|be|was"))
             return parse_fail(p, EXPR_NONE);
         p->e->has_lead = true;
     }

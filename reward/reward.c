@@ -20,12 +20,9 @@ const char *reward_reason_name(enum reward_reason r)
     return reason_names[r];
 }
 
-static enum reading read_tree(struct reward_scratch *s, const char *text, size_t len)
+static enum reading reading_of(enum expr_status status)
 {
-    pool_reset(&s->pool);
-    if (tokens_read(&s->answer_tokens, text, len) != TOKENS_OK)
-        return READ_LIMIT;
-    switch (expr_parse(&s->answer, &s->answer_tokens)) {
+    switch (status) {
     case EXPR_OK:
         return READ_TREE;
     case EXPR_NONE:
@@ -36,6 +33,22 @@ static enum reading read_tree(struct reward_scratch *s, const char *text, size_t
         return READ_LIMIT;
     }
     return READ_TEXT;
+}
+
+static enum reading read_tree(struct reward_scratch *s, const char *text, size_t len)
+{
+    pool_reset(&s->pool);
+    if (tokens_read(&s->answer_tokens, text, len) != TOKENS_OK)
+        return READ_LIMIT;
+    const enum expr_status status = expr_parse(&s->answer, &s->answer_tokens);
+    if (status != EXPR_NONE || s->answer_tokens.at[0].kind != TOKEN_BEGIN)
+        return reading_of(status);
+    tokens_flatten(&s->answer_tokens);
+    if (expr_parse(&s->answer, &s->answer_tokens) == EXPR_OK)
+        return READ_TREE;
+    pool_reset(&s->pool);
+    return tokens_read(&s->answer_tokens, text, len) == TOKENS_OK ? READ_TEXT
+                                                                  : READ_LIMIT;
 }
 
 enum reading answer_read(struct reward_scratch *s, const char *text, size_t len,

@@ -388,6 +388,8 @@ static void put_ascii(struct lexer *x)
         token_put(x, TOKEN_OP, c, 1);
     } else if (memchr("=<>", c, 3) != NULL || (c == '!' && peek(x, 1) == '=')) {
         put_relation(x);
+    } else if (c == '!' && x->t->n > 0 && x->t->at[x->t->n - 1].kind == TOKEN_WORD) {
+        skip(x, 1); /* no factorial of a word */
     } else if (memchr("+-/^_|:%'!", c, 10) != NULL) {
         token_put(x, TOKEN_OP, c, 1);
     } else if (c == ',' || c == ';') {
@@ -443,6 +445,17 @@ enum token_status tokens_read(struct tokens *t, const char *text, size_t len)
     }
     t->at[t->n] = (struct token){.kind = TOKEN_END, .text = text + len};
     return x.is_limit || t->pool->is_over ? TOKENS_LIMIT : TOKENS_OK;
+}
+
+void tokens_flatten(struct tokens *t)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i <= t->n; i++) {
+        const uint8_t kind = t->at[i].kind;
+        if (kind != TOKEN_BEGIN && kind != TOKEN_FINISH && kind != TOKEN_ROW)
+            t->at[n++] = t->at[i];
+    }
+    t->n = n - 1;
 }
 
 static bool is_same(struct pool *p, const struct token *a, const struct token *b)

@@ -104,6 +104,8 @@ struct tokens {
 };
 /* Numbers live in the pool. t->pool is set by the caller. */
 enum token_status tokens_read(struct tokens *t, const char *text, size_t len);
+/* Without its \begin, \end and line breaks: a formula set as a column of tokens */
+void tokens_flatten(struct tokens *t);
 /* The same sequence, letter case and blanks aside, "and" like a comma. */
 bool tokens_equal(struct pool *p, const struct tokens *a, const struct tokens *b);
 
@@ -117,6 +119,8 @@ const struct token_name *token_command(const char *text, size_t len); /* after \
 const struct token_name *token_plain(const char *text, size_t len);   /* bare */
 const struct token_name *token_symbol(const char *text, size_t len, size_t *used);
 bool token_is_unit(const char *text, size_t len); /* short words that are no product */
+/* Which measure a unit names (cm, dollars); 0: none that is known */
+int token_measure(const char *text, size_t len);
 /* "twelve"; -1: no number */
 int64_t token_number_word(const char *text, size_t len);
 /* A word after a value that changes what it says: "not", "times", "or" */

@@ -19,9 +19,9 @@ static size_t digits_from(const struct lexer *x, size_t i)
 
 /* Separators of thousands; the same one throughout a number. */
 static const char *const separators[] = {
-    "{,}", ",\\!",         "\\,",          "\\ ",      ",",
+    "{,}", "{, }",         ",\\!",         "\\,",      "\\ ", ",",
     "'",   "\xE2\x80\xAF", "\xE2\x80\x89", "\xC2\xA0", "."};
-enum { SEPARATOR_LATEX = 1, SEPARATOR_COMMA = 4, SEPARATOR_POINT = 9 };
+enum { SEPARATOR_LATEX = 2, SEPARATOR_COMMA = 5, SEPARATOR_POINT = 10 };
 
 static size_t after_separator(const struct lexer *x, size_t i, int64_t kind)
 {

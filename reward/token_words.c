@@ -205,21 +205,69 @@ static const char *const units[] = {
 };
 
 static const char *const hedges[] = {
-    "not",       "incorrect", "wrong",         "isn't",
-    "or",        "plus",      "minus",         "times",
-    "divided",   "over",      "squared",       "cubed",
-    "to",        "through",   "between",       "than",
-    "least",     "most",      "half",          "halves",
-    "third",     "thirds",    "quarter",       "quarters",
-    "fourths",   "fifths",    "tenths",        "hundredths",
-    "point",     "maybe",     "perhaps",       "possibly",
-    "either",    "unless",    "false",         "multiplied",
-    "factorial", "negative",  "approximately", "hundreds",
-    "thousands", "millions",  "billions",      "dozens",
-    "vs",        "versus",    "otherwise",     "alternatively",
-    "isn",       "isnt",      "twice",         "double",
-    "triple",    "ou",        "oder",          "o",
-    "sqrt",      "mod",
+    "about",
+    "around",
+    "roughly",
+    "nearly",
+    "almost",
+    "not",
+    "incorrect",
+    "wrong",
+    "isn't",
+    "or",
+    "plus",
+    "minus",
+    "times",
+    "divided",
+    "over",
+    "squared",
+    "cubed",
+    "to",
+    "through",
+    "between",
+    "than",
+    "least",
+    "most",
+    "half",
+    "halves",
+    "third",
+    "thirds",
+    "quarter",
+    "quarters",
+    "fourths",
+    "fifths",
+    "tenths",
+    "hundredths",
+    "point",
+    "maybe",
+    "perhaps",
+    "possibly",
+    "either",
+    "unless",
+    "false",
+    "multiplied",
+    "factorial",
+    "negative",
+    "approximately",
+    "hundreds",
+    "thousands",
+    "millions",
+    "billions",
+    "dozens",
+    "vs",
+    "versus",
+    "otherwise",
+    "alternatively",
+    "isn",
+    "isnt",
+    "twice",
+    "double",
+    "triple",
+    "ou",
+    "oder",
+    "o",
+    "sqrt",
+    "mod",
 };
 
 static const struct token_name *find(const struct token_name *names, int64_t n,
@@ -264,6 +312,50 @@ static bool is_listed(const char *const *words, int64_t n, const char *text, siz
         if (strncasecmp(words[i], text, len) == 0 && words[i][len] == 0)
             return true;
     return false;
+}
+
+/* Measures that exclude each other: the names of one, with and without "s" */
+static const char *const measures[] = {"mm|millimeter|millimetre",
+                                       "cm|centimeter|centimetre",
+                                       "m|meter|metre",
+                                       "km|kilometer|kilometre",
+                                       "in|inch|inches|inche",
+                                       "ft|foot|feet",
+                                       "yd|yard",
+                                       "mi|mile",
+                                       "mg|milligram",
+                                       "g|gram",
+                                       "kg|kilogram|kilo",
+                                       "lb|pound",
+                                       "oz|ounce",
+                                       "ton|tonne",
+                                       "ms|millisecond",
+                                       "s|sec|second",
+                                       "min|minute",
+                                       "h|hr|hour",
+                                       "day",
+                                       "week",
+                                       "month",
+                                       "year",
+                                       "cent|penny|pennies",
+                                       "dollar|usd|buck",
+                                       "ml|milliliter",
+                                       "l|liter|litre",
+                                       "gallon|gal",
+                                       "cup",
+                                       "percent"};
+
+int token_measure(const char *text, size_t len)
+{
+    if (len > 1 && (text[len - 1] | 0x20) == 's' && len != 2)
+        len--;
+    for (int64_t i = 0; i < ARRAY_LEN(measures); i++)
+        for (const char *at = measures[i]; at != NULL; at = strchr(at, '|')) {
+            at += *at == '|';
+            if (strncasecmp(at, text, len) == 0 && (at[len] == 0 || at[len] == '|'))
+                return (int)i + 1;
+        }
+    return 0;
 }
 
 bool token_is_unit(const char *text, size_t len)
