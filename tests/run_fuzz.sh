@@ -40,7 +40,7 @@ for source in tests/fuzz/fuzz_*.c; do
     mkdir -p "$out/corpus/$short"
     log=$out/$name.log
     # the first folder takes the inputs that reach new code
-    "$out/tests/fuzz/$name" -max_total_time="$seconds" -timeout=10 -max_len=65536 \
+    "$out/tests/fuzz/$name" -max_total_time="$seconds" -timeout=30 -max_len=65536 \
         -artifact_prefix="$out/crashes/$short-" -print_final_stats=1 \
         "$out/corpus/$short" "tests/fuzz/corpus/$short" >"$log" 2>&1
     status=$?

@@ -6,7 +6,7 @@
  *   fuzz_x [-max_total_time=SECONDS] [-artifact_prefix=PREFIX] FILE|DIRECTORY...
  *
  * The input at hand is kept in the mapped file PREFIXcurrent, which is left behind when
- * the target crashes or takes longer than 10 s.
+ * the target crashes or takes longer than 30 s.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 #include "core/status.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { MAX_INPUTS = 1024, MAX_BYTES = 1 << 16, SLOW_S = 10 };
+enum { MAX_INPUTS = 1024, MAX_BYTES = 1 << 16, SLOW_S = 30 };
 
 struct corpus {
     char *data[MAX_INPUTS];
