@@ -95,11 +95,13 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
     if (n == 0 || !box_content(text, &m[0], to, &start, &until, &end))
         return n > 0;
     size_t list_from = start, list_to = until, first = m[0].start;
-    bool is_list = false, is_open_run = true, is_joined = true;
+    bool is_list = false, is_open_run = true, is_joined = true, is_left_open = false;
     int n_different = 1;
     for (int k = 1; k < n; k++) {
         size_t a, b, after;
-        if (!box_content(text, &m[k], to, &a, &b, &after) || after > first)
+        const bool is_closed = box_content(text, &m[k], to, &a, &b, &after);
+        is_left_open |= !is_closed && is_open_run && a == first;
+        if (!is_closed || after > first)
             continue; /* left open, or around the one behind it */
         const int gap = is_open_run ? rules_gap(s, text, after, first) : 0;
         const bool is_same = is_same_text(text, a, b - a, start, until - start);
@@ -116,7 +118,9 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
     if (!try_answer(s, text, list_from, list_to, out) && out->reading == READ_TEXT &&
         out->len == 0)
         out->reason = REWARD_UNPARSED;
-    if (!is_joined || (n_different > MAX_DIFFERENT && !is_list))
+    if (is_left_open) /* \boxed{\boxed{5} */
+        out->reason = REWARD_UNCLOSED;
+    else if (!is_joined || (n_different > MAX_DIFFERENT && !is_list))
         out->reason = REWARD_AMBIGUOUS;
     return true;
 }
@@ -364,7 +368,8 @@ static void commit_number(struct reward_scratch *s, const char *text, size_t to,
     end = sentence_end(text, m->start, end);
     if (end < m->end)
         end = m->end;
-    if (try_answer(s, text, m->start, end, out) ||
+    const bool has_value = try_answer(s, text, m->start, end, out);
+    if ((has_value && !is_prose_list(s, out)) ||
         try_clause(s, text, m->start, end, out))
         return;
     if (m->end == to || is_in(" \t\n*$)],;.", text[m->end]))

@@ -50,7 +50,7 @@ static int64_t written_decimals(const struct term *t, const struct node **out)
     if (n->kind == NODE_NEG)
         n = &t->e->at[n->child];
     *out = n;
-    return n->kind == NODE_NUM && n->len > 0 && n->text != NULL ? n->n_decimals : -1;
+    return n->kind == NODE_NUM && n->len > 0 ? n->n_decimals : -1;
 }
 
 static int significant_digits(const struct node *n)
@@ -79,21 +79,21 @@ static struct rat half_unit(struct pool *p, int64_t decimals)
                    rat_inverse(rat_int(p, 2)));
 }
 
-/* A decimal of 15 digits or more is how a program prints a double: it stands for the
- * value that it is the nearest double of, if that value is no shorter decimal. */
+/* A decimal of 15 digits or more that is no exact value: it stands for what it is the
+ * correct rounding of, and, with up to the 17 digits in which programs print doubles,
+ * for what it is the nearest double of. The value must be no shorter decimal. */
 static bool is_printed_double(struct pool *p, const struct term *decimal,
                               const struct term *value)
 {
     const struct node *n;
     const int64_t decimals = written_decimals(decimal, &n);
-    if (decimals <= 0 || significant_digits(n) < 15 || significant_digits(n) > 20 ||
-        is_terminating(p, value))
+    const int digits = decimals <= 0 ? 0 : significant_digits(n);
+    if (digits < 15 || is_terminating(p, value))
         return false;
     const struct rat relative = rat_mul(p, n->num, rat_pow(p, rat_int(p, 2), -52)),
                      unit = half_unit(p, decimals);
-    return eval_within(p, decimal, value,
-                       rat_compare(p, relative, unit) > 0 ? relative : unit) ==
-           EVAL_SAME;
+    const bool is_wider = digits <= 17 && rat_compare(p, relative, unit) > 0;
+    return eval_within(p, decimal, value, is_wider ? relative : unit) == EVAL_SAME;
 }
 
 static bool is_rounded(const struct comparison *c, const struct term *gold,
@@ -116,8 +116,7 @@ static enum eval_verdict compare_values(const struct comparison *c,
     const enum eval_verdict verdict = eval_compare(c->pool, gold, answer);
     const bool is_closed = !expr_has_variable(gold->e, gold->at) &&
                            !expr_has_variable(answer->e, answer->at);
-    if (verdict == EVAL_DIFFERENT && is_closed && !c->pool->is_over &&
-        is_rounded(c, gold, answer))
+    if (verdict == EVAL_DIFFERENT && is_closed && is_rounded(c, gold, answer))
         return EVAL_SAME;
     return verdict;
 }

@@ -6,20 +6,17 @@ static bool is_capital(const struct node *n)
     return n->kind == NODE_VAR && n->text[0] >= 'A' && n->text[0] <= 'Z';
 }
 
-static bool is_name(const struct term *t);
-
 static bool all_names(const struct term *t)
 {
     for (int k = term_node(t)->child; k >= 0; k = t->e->at[k].next) {
         const struct term child = term_at(t, k);
-        if (!is_name(&child))
+        if (!term_is_name(&child))
             return false;
     }
     return true;
 }
 
-/* x, f(x), AB (a segment), (x, y), "the area" */
-static bool is_name(const struct term *t)
+bool term_is_name(const struct term *t)
 {
     const struct node *const n = term_node(t);
     if (n->kind == NODE_VAR || n->kind == NODE_OPAQUE || n->kind == NODE_WORDS)
@@ -88,7 +85,7 @@ bool definition_of(struct comparison *c, const struct term *t, struct definition
         const int op = k == first ? '=' : t->e->at[k].rel;
         if (op != '=' && op != '~')
             return false;
-        if (is_name(&side) && (k == first || d.name >= 0 || has_value)) {
+        if (term_is_name(&side) && (k == first || d.name >= 0 || has_value)) {
             if (d.name < 0)
                 set_name(&d, t, k);
             continue;

@@ -36,6 +36,8 @@ struct definition {
     uint32_t bound;  /* x of f(x) */
     bool is_prose;   /* named by words */
 };
+/* x, f(x), AB (a segment), (x, y), "the area" */
+bool term_is_name(const struct term *t);
 bool definition_of(struct comparison *c, const struct term *t, struct definition *out);
 enum eval_verdict compare_chains(struct comparison *c, const struct term *gold,
                                  const struct term *answer);

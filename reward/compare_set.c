@@ -171,8 +171,8 @@ static bool put_inequality(struct spans *to, const struct term *t)
     const int other = term_node(&d)->rel;
     const bool is_down = op == '>' || op == 'g',
                is_down_too = other == '>' || other == 'g';
-    if (!b_has || expr_has_variable(t->e, d.at) || term_node(&d)->next >= 0 ||
-        !is_ordering(other) || is_down != is_down_too)
+    if (!term_is_name(&b) || expr_has_variable(t->e, d.at) ||
+        term_node(&d)->next >= 0 || !is_ordering(other) || is_down != is_down_too)
         return false;
     set_bound(&s, &a, op, true);
     set_bound(&s, &d, other, false);

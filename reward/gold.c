@@ -108,18 +108,17 @@ int reward_gold_add(struct reward_gold *g, struct reward_scratch *s, const char 
     return STATUS_OK;
 }
 
-/* The digits of a, from the least: groups of nine. */
+/* The digits of a number of a few limbs, from the least: groups of nine. */
 static void print_big(struct pool *p, struct big a, struct buf *out)
 {
     char digits[BIG_MAX_BITS / 3];
     size_t n = 0;
     const struct big billion = big_small(p, 1000000000);
     do {
-        uint64_t low = 0;
-        struct big rest = {0};
+        uint64_t low;
+        struct big rest;
         big_divide(p, a, billion, &a, &rest);
-        if (p->is_over || !big_get(rest, &low))
-            return;
+        CHECK(big_get(rest, &low), "%d limbs of rest", (int)rest.n);
         for (int i = 0; i < 9 && (a.n > 0 || low > 0 || i == 0); i++, low /= 10)
             digits[n++] = (char)('0' + low % 10);
     } while (a.n > 0);
@@ -146,8 +145,7 @@ static char *shown(struct reward_scratch *s, const struct answer *a)
             }
         }
     }
-    if (out.len == 0 || s->pool.is_over) {
-        buf_reset(&out);
+    if (out.len == 0) {
         buf_append(&out, a->text, a->len);
     }
     char *const text = mem_strndup(out.data, out.len);

@@ -14,11 +14,10 @@ enum { NOISE_BITS = 48 };
 static bool exact_value(struct reward_scratch *s, const char *text, size_t len,
                         struct rat *out)
 {
-    if (tokens_read(&s->gold_tokens, text, len) != TOKENS_OK ||
-        expr_parse(&s->gold, &s->gold_tokens) != EXPR_OK)
-        return false;
+    const bool is_read = tokens_read(&s->gold_tokens, text, len) == TOKENS_OK &&
+                         expr_parse(&s->gold, &s->gold_tokens) == EXPR_OK;
     const struct term t = term_of(&s->gold, s->gold.root);
-    return eval_exact(&s->pool, &t, out);
+    return is_read && eval_exact(&s->pool, &t, out);
 }
 
 /* |value - gold| 2^48 <= |gold| */

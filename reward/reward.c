@@ -41,7 +41,9 @@ static enum reading read_tree(struct reward_scratch *s, const char *text, size_t
     if (tokens_read(&s->answer_tokens, text, len) != TOKENS_OK)
         return READ_LIMIT;
     const enum expr_status status = expr_parse(&s->answer, &s->answer_tokens);
-    if (status != EXPR_NONE || s->answer_tokens.at[0].kind != TOKEN_BEGIN)
+    const struct tokens *const t = &s->answer_tokens;
+    if (status != EXPR_NONE || t->at[0].kind != TOKEN_BEGIN ||
+        t->at[t->n - 1].kind != TOKEN_FINISH)
         return reading_of(status);
     tokens_flatten(&s->answer_tokens);
     if (expr_parse(&s->answer, &s->answer_tokens) == EXPR_OK)

@@ -237,8 +237,9 @@ static void test_undefined(void **state)
     struct pool *const p = &((struct fixture *)*state)->pool;
     pool_reset(p);
     const struct rat none = rat_int(p, 0), minus = rat_int(p, -2);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         struct real_ctx c = {.pool = p, .n = 8};
+        struct real s, co;
         const struct real zero = real_rat(&c, none), two = real_int(&c, 2),
                           negative = real_rat(&c, minus);
         struct real blurred = real_int(&c, 3);
@@ -253,8 +254,10 @@ static void test_undefined(void **state)
             (void)real_floor(&c, &blurred);
         else if (i == 4)
             (void)real_exp(&c, &blurred);
-        else
+        else if (i == 5)
             (void)real_angle(&c, &zero, &zero);
+        else
+            real_sin_cos(&c, &blurred, &s, &co);
         assert_true(c.is_undefined);
         assert_false(p->is_over);
     }
@@ -325,6 +328,22 @@ static void test_limits(void **state)
     assert_true(p->is_over);
     assert_null(pool_take(p, 1));
     assert_int_equal(big_small(p, 7).n, 0);
+    assert_int_equal(big_add(p, three, three).n, 0);
+    assert_int_equal(big_sub(p, three, three).n, 0);
+    pool_reset(p);
+    assert_null(pool_take(p, p->cap + 1));
+    assert_true(p->is_over);
+    pool_reset(p);
+    assert_int_equal(big_pow(p, big_small(p, 3), (uint64_t)BIG_MAX_BITS + 1).n, 0);
+    assert_true(p->is_over);
+    pool_reset(p);
+    assert_int_equal(big_falling(p, 20000, 20000).n, 0);
+    assert_true(p->is_over);
+    pool_reset(p);
+    char digits[2 * BIG_MAX_DIGITS + 1];
+    memset(digits, '1', sizeof(digits));
+    assert_int_equal(big_digits(p, digits, sizeof(digits), 10).n, 0);
+    assert_true(p->is_over);
 }
 
 int main(void)
