@@ -83,6 +83,33 @@ static bool is_same_text(const char *text, size_t a, size_t a_len, size_t b,
     return a_len == b_len && memcmp(text + a, text + b, a_len) == 0;
 }
 
+/* Whether text[from, to) has a word of which `is` holds; "n't" counts always. */
+static bool holds_word(const char *text, size_t from, size_t to,
+                       bool (*is)(const char *word, size_t len))
+{
+    for (size_t i = from; i < to;) {
+        size_t end = i;
+        while (end < to && (text[end] == '\'' || (text[end] | 0x20) >= 'a'))
+            end++;
+        const bool is_negated = end - i > 3 && memcmp(text + end - 3, "n't", 3) == 0;
+        if (is_negated || (end > i && is(text + i, end - i)))
+            return true;
+        i = end > i ? end : i + 1;
+    }
+    return false;
+}
+
+/* Words between two answers that leave the choice open. */
+static bool is_alternative(const char *word, size_t len)
+{
+    static const char *const words[] = {
+        "or", "alternatively", "maybe", "perhaps", "possibly", "either", "otherwise"};
+    for (int64_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strncasecmp(words[i], word, len) == 0 && words[i][len] == 0)
+            return true;
+    return false;
+}
+
 /* Several boxes side by side are one list: from the first of them to the end of the
  * last. Boxes in prose before them are steps, but many different ones are guesses. */
 bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
@@ -104,6 +131,8 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
         if (!is_closed || after > first)
             continue; /* left open, or around the one behind it */
         const int gap = is_open_run ? rules_gap(s, text, after, first) : 0;
+        is_joined &= !is_open_run || gap != 0 || first - after > MAX_LEAD ||
+                     !holds_word(text, after, first, is_alternative);
         const bool is_same = is_same_text(text, a, b - a, start, until - start);
         is_open_run &= gap != 0;
         n_different += !is_same;
@@ -228,21 +257,6 @@ static bool try_clause(struct reward_scratch *s, const char *text, size_t from,
     return true;
 }
 
-/* Whether a word of text[from, to) takes a value back or makes it one of several. */
-static bool holds_hedge(const char *text, size_t from, size_t to)
-{
-    for (size_t i = from; i < to;) {
-        size_t end = i;
-        while (end < to && (is_in("'", text[end]) || (text[end] | 0x20) >= 'a'))
-            end++;
-        const bool is_negated = end - i > 3 && memcmp(text + end - 3, "n't", 3) == 0;
-        if (is_negated || (end > i && token_is_hedge(text + i, end - i)))
-            return true;
-        i = end > i ? end : i + 1;
-    }
-    return false;
-}
-
 /* "She has 8 apples": words, one number, words */
 static bool try_prose(struct reward_scratch *s, const char *text, size_t from,
                       size_t end, struct commitment *out)
@@ -254,7 +268,7 @@ static bool try_prose(struct reward_scratch *s, const char *text, size_t from,
         first--;
     struct commitment c = *out;
     if (first == end || first == from || text[first - 1] != ' ' ||
-        end - from > MAX_WHOLE || holds_hedge(text, from, first) ||
+        end - from > MAX_WHOLE || holds_word(text, from, first, token_is_hedge) ||
         !try_answer(s, text, first, end, &c))
         return false;
     if (c.reading == READ_TREE && s->answer.at[s->answer.root].kind != NODE_NUM)

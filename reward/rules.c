@@ -76,7 +76,8 @@ static const struct rule *const styles[REWARD_N_STYLES][RULES_MAX] = {
     "(?i)\\A(?:[\\s$.]|\\\\q?quad|\\\\text[ ]?\\{[ ,.;]{0,3}\\}|\\\\[][(),;! \\\\])*+" \
     "(?:([,;&]|and\\b|or\\b|\\\\text[ ]?\\{\\s{0,4}(?:and|or)\\s{0,4}\\})"             \
     "(?:[\\s$.,]|\\\\q?quad|\\\\text[ ]?\\{[ ,.;]{0,3}\\}|\\\\[][(),;! "               \
-    "\\\\]|and\\b|or\\b)*+)?+\\z"
+    "\\\\]|and\\b|or\\b)*+"                                                            \
+    "(?:[a-z](?:_\\{?\\w\\}?)?(?:\\([a-z]\\))?[ ]?=[ ]?)?+)?+\\z"
 #define CLAUSE                                                                         \
     "(?i)(?:,?[ ](?:because|since|which|where|as|so|when|if|for)\\b|;[ ]|,[ "          \
     "](?=[a-z]{2})|[ ]\\()"

@@ -12,12 +12,7 @@
 
 #include <cmocka.h>
 
-struct pair {
-    const char *gold, *text;
-    bool is_paid;
-};
-
-static const struct pair answers[] = {
+static const struct verifier_pair answers[] = {
     {"5000!", "4999!", false},
     {"5000!", "5000!", true},
     {"6000!", "6000!+1", false},
@@ -343,7 +338,7 @@ static const struct pair answers[] = {
     {"x\\mid y", "x\\mid y", true},
 };
 
-static const struct pair responses[] = {
+static const struct verifier_pair responses[] = {
     {"5", "The answer is $5$, $6$.", false},
     {"5", "The answer is $5$ and $6$.", false},
     {"5,6", "The answer is $5$ and $6$.", true},
@@ -418,44 +413,16 @@ static const struct pair responses[] = {
     {"5", "#### 5\n>> Question: x\n#### 6", true},
 };
 
-static enum reward_reason verdict(const struct verifier *v, const char *gold,
-                                  const char *text, enum reward_kind kind)
-{
-    struct reward_gold *const g = verifier_gold(v, gold);
-    const struct reward_input in = {.text = text, .len = strlen(text), .kind = kind};
-    struct reward_result r;
-    reward_score(&r, v->scratch, &in, g);
-    reward_gold_free(g);
-    return r.reason;
-}
-
-static void check_pairs(const struct pair *pairs, int64_t n, enum reward_kind kind)
-{
-    struct verifier v;
-    int n_bad = 0;
-    verifier_init(&v, NULL);
-    for (int64_t i = 0; i < n; i++) {
-        const enum reward_reason r = verdict(&v, pairs[i].gold, pairs[i].text, kind);
-        if ((r == REWARD_CORRECT) != pairs[i].is_paid) {
-            print_error("gold <%s> text <%s>: %s\n", pairs[i].gold, pairs[i].text,
-                        reward_reason_name(r));
-            n_bad++;
-        }
-    }
-    verifier_release(&v);
-    assert_int_equal(n_bad, 0);
-}
-
 static void test_answers(void **state)
 {
     (void)state;
-    check_pairs(answers, ARRAY_LEN(answers), REWARD_ANSWER);
+    verifier_check(answers, ARRAY_LEN(answers), REWARD_ANSWER);
 }
 
 static void test_responses(void **state)
 {
     (void)state;
-    check_pairs(responses, ARRAY_LEN(responses), REWARD_RESPONSE);
+    verifier_check(responses, ARRAY_LEN(responses), REWARD_RESPONSE);
 }
 
 /* lead, then `n` times the unit, then the end */
@@ -504,7 +471,7 @@ static void test_limits(void **state)
     for (int64_t i = 0; i < ARRAY_LEN(cases); i++) {
         char *const text = repeated(cases[i].lead, cases[i].unit, cases[i].n,
                                     cases[i].end);
-        const enum reward_reason r = verdict(&v, "1", text, REWARD_ANSWER);
+        const enum reward_reason r = verifier_verdict(&v, "1", text, REWARD_ANSWER);
         if (r != cases[i].reason)
             print_error("<%.60s>: %s\n", text, reward_reason_name(r));
         mem_free(text);
@@ -522,12 +489,13 @@ static void test_many(void **state)
     verifier_init(&v, NULL);
     char *const list = repeated("1", ",2", 70, ",3"), *const other = repeated("3", ",2",
                                                                               70, ",1");
-    assert_int_equal(verdict(&v, list, list, REWARD_ANSWER), REWARD_CORRECT);
-    assert_int_equal(verdict(&v, list, other, REWARD_ANSWER), REWARD_LIMIT);
+    assert_int_equal(verifier_verdict(&v, list, list, REWARD_ANSWER), REWARD_CORRECT);
+    assert_int_equal(verifier_verdict(&v, list, other, REWARD_ANSWER), REWARD_LIMIT);
     char *const spans = repeated("(0,1)", "\\cup(1,2)", 20, ""),
                 *const turned = repeated("(1,2)", "\\cup(1,2)", 19, "\\cup(0,1)");
-    assert_int_equal(verdict(&v, spans, spans, REWARD_ANSWER), REWARD_CORRECT);
-    assert_int_not_equal(verdict(&v, spans, turned, REWARD_ANSWER), REWARD_CORRECT);
+    assert_int_equal(verifier_verdict(&v, spans, spans, REWARD_ANSWER), REWARD_CORRECT);
+    assert_int_not_equal(verifier_verdict(&v, spans, turned, REWARD_ANSWER),
+                         REWARD_CORRECT);
     mem_free(list);
     mem_free(other);
     mem_free(spans);

@@ -45,3 +45,32 @@ struct reward_result verifier_score(const struct verifier *v, const char *text,
         assert_true(r.reason == REWARD_CORRECT || r.reason == REWARD_WRONG);
     return r;
 }
+
+enum reward_reason verifier_verdict(const struct verifier *v, const char *gold,
+                                    const char *text, enum reward_kind kind)
+{
+    struct reward_gold *const g = verifier_gold(v, gold);
+    const struct reward_input in = {.text = text, .len = strlen(text), .kind = kind};
+    struct reward_result r;
+    reward_score(&r, v->scratch, &in, g);
+    reward_gold_free(g);
+    return r.reason;
+}
+
+void verifier_check(const struct verifier_pair *pairs, int64_t n, enum reward_kind kind)
+{
+    struct verifier v;
+    int n_bad = 0;
+    verifier_init(&v, NULL);
+    for (int64_t i = 0; i < n; i++) {
+        const enum reward_reason r = verifier_verdict(&v, pairs[i].gold, pairs[i].text,
+                                                      kind);
+        if ((r == REWARD_CORRECT) != pairs[i].is_paid) {
+            print_error("gold <%s> text <%s>: %s\n", pairs[i].gold, pairs[i].text,
+                        reward_reason_name(r));
+            n_bad++;
+        }
+    }
+    verifier_release(&v);
+    assert_int_equal(n_bad, 0);
+}
