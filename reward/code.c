@@ -15,22 +15,12 @@
 
 static const char main_function[] = "simple_math_problem";
 
-const char *code_status_name(enum code_status s)
-{
-    switch (s) {
-    case CODE_NONE:
-        return "none";
-    case CODE_VALUE:
-        return "value";
-    case CODE_UNSUPPORTED:
-        return "unsupported";
-    case CODE_FAULT:
-        return "fault";
-    case CODE_LIMIT:
-        return "limit";
-    }
-    return "?";
-}
+static const char *const status_names[] = {
+    [CODE_NONE] = "none",   [CODE_VALUE] = "value", [CODE_UNSUPPORTED] = "unsupported",
+    [CODE_FAULT] = "fault", [CODE_LIMIT] = "limit",
+};
+
+const char *code_status_name(enum code_status s) { return status_names[s]; }
 
 /* The evaluation of one part */
 struct task {

@@ -54,14 +54,13 @@ static struct value round_int(struct code_run *r, struct value v, int64_t n)
 {
     struct wide a, scale;
     code_to_wide(&a, v);
-    if (n > CODE_INT_BITS) /* 10^n is more than twice any int */
+    wide_pow10(&scale, n);
+    /* more than twice any int */
+    if (scale.is_over || wide_bits(&scale) > CODE_INT_BITS + 1)
         return value_int(0);
     code_step(r, ROUND_STEPS + n / 2);
-    if (!wide_pow10(&scale, n)) /* as above: 10^n has more than 10000 bits */
-        return value_int(0);
-    bool is_good = wide_div_round(&a, &a, &scale);
-    is_good = is_good && wide_mul(&a, &a, &scale);
-    CHECK(is_good, "%d words", a.n);
+    wide_div_round(&a, &a, &scale);
+    wide_mul(&a, &a, &scale);
     return value_wide(r, &a);
 }
 
@@ -80,7 +79,7 @@ static struct value round_value(struct code_run *r, struct value v, struct value
         code_raise(r, CODE_UNSUPPORTED);
     const int64_t n = digits.i;
     if (v.kind != VALUE_FLOAT)
-        return n < 0 ? round_int(r, v, n < -CODE_INT_BITS ? CODE_INT_BITS + 1 : -n)
+        return n < 0 ? round_int(r, v, n < -WIDE_DIGITS ? WIDE_DIGITS : -n)
                      : code_arithmetic(r, OP_ADD, value_int(0), v);
     double out;
     if (!isfinite(v.f))
@@ -101,9 +100,9 @@ static struct value extreme(struct code_run *r, const struct code_args *args,
     const int64_t n = code_len(r, all);
     if (n == 0)
         code_raise(r, CODE_FAULT);
-    struct value best = code_item(r, all, 0);
+    struct value best = code_item(all, 0);
     for (int64_t i = 1; i < n; i++) {
-        const struct value v = code_item(r, all, i);
+        const struct value v = code_item(all, i);
         best = code_compare(r, op, v, best) ? v : best;
     }
     return best;
@@ -116,7 +115,7 @@ static struct value sum(struct code_run *r, struct value all, struct value start
         code_raise(r, CODE_FAULT);
     for (int64_t i = 0; i < n; i++) {
         code_step(r, 1);
-        start = code_binary(r, OP_ADD, start, code_item(r, all, i));
+        start = code_binary(r, OP_ADD, start, code_item(all, i));
     }
     return start;
 }
@@ -125,7 +124,7 @@ static int64_t range_part(struct code_run *r, struct value v)
 {
     if (!code_is_int(v))
         raise_number(r, v);
-    if (v.kind == VALUE_BIG || llabs(v.i) > INT64_MAX / 4)
+    if (v.kind == VALUE_BIG || v.i > RANGE_END_MAX || v.i < -RANGE_END_MAX)
         code_raise(r, CODE_LIMIT);
     return v.i;
 }
@@ -322,8 +321,6 @@ static struct value call_with(struct code_run *r, enum builtin id,
 struct value code_call_builtin(struct code_run *r, enum builtin id,
                                const struct code_args *args)
 {
-    if (id == BUILTIN_OTHER)
-        code_raise(r, CODE_UNSUPPORTED);
     check_signature(r, id, args);
     if (id == BUILTIN_PRINT)
         return print(r, args);

@@ -131,7 +131,7 @@ static enum code_flow exec_for(struct code_run *r, const struct node *n)
     const struct value all = code_eval_expr(r, n->a->next);
     /* the length is asked anew: the body may append to the list */
     for (int64_t i = 0; i < code_len(r, all); i++) {
-        assign(r, n->a, code_item(r, all, i));
+        assign(r, n->a, code_item(all, i));
         const enum code_flow flow = code_exec(r, n->b);
         if (flow == FLOW_RETURN)
             return flow;
@@ -207,8 +207,7 @@ static enum code_flow exec_statement(struct code_run *r, const struct node *n)
 enum code_flow code_exec(struct code_run *r, const struct node *n)
 {
     enum code_flow flow = FLOW_NEXT;
-    if (++r->depth > CODE_DEPTH_MAX)
-        code_raise(r, CODE_LIMIT);
+    r->depth++; /* blocks nest as the parser let them; calls and expressions check */
     for (; n != NULL && flow == FLOW_NEXT; n = n->next) {
         code_step(r, 1);
         flow = exec_statement(r, n);

@@ -98,8 +98,7 @@ static struct node *parse_number(struct code_parser *p)
         v = value_float(f);
     } else {
         struct wide w;
-        if (!wide_parse(&w, text, t.len))
-            code_raise(p->run, CODE_LIMIT);
+        wide_parse(&w, text, t.len);
         v = value_wide(p->run, &w);
     }
     code_advance(p);

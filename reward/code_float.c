@@ -40,14 +40,13 @@ double float_from_decimal(const struct wide *digits, int64_t exponent)
         return digits->is_negative ? -0.0 : 0.0;
     if (exponent > MAX_EXPONENT)
         return digits->is_negative ? -HUGE_VAL : HUGE_VAL;
-    bool is_good = wide_pow10(&scale, llabs(exponent));
+    wide_pow10(&scale, llabs(exponent));
+    wide_copy(&num, digits);
     if (exponent >= 0) {
-        is_good = is_good && wide_mul(&num, digits, &scale);
+        wide_mul(&num, digits, &scale);
         wide_set(&scale, 1);
-    } else {
-        wide_copy(&num, digits);
     }
-    if (!is_good || !wide_ratio(&x, &num, &scale))
+    if (!wide_ratio(&x, &num, &scale))
         return digits->is_negative ? -HUGE_VAL : HUGE_VAL;
     return x;
 }
@@ -87,8 +86,7 @@ bool float_parse(double *out, const char *text, size_t len)
     if (i < len)
         exponent += parse_exponent(text + i + 1, len - i - 1);
     struct wide w;
-    if (!wide_parse(&w, digits, n))
-        return false;
+    wide_parse(&w, digits, n);
     *out = float_from_decimal(&w, exponent);
     return true;
 }
@@ -106,15 +104,17 @@ static struct leading leading_digits(const struct wide *num, const struct wide *
 {
     struct wide scale, a, b, q, r;
     const int64_t shift = n - 1 - exponent10;
-    bool is_good = wide_pow10(&scale, llabs(shift));
+    wide_pow10(&scale, llabs(shift));
     wide_copy(&a, num);
     wide_copy(&b, den);
-    is_good = is_good &&
-              (shift >= 0 ? wide_mul(&a, &a, &scale) : wide_mul(&b, &b, &scale));
-    is_good = is_good && wide_divmod(&q, &r, &a, &b) && wide_shift_left(&r, &r, 1);
+    if (shift >= 0)
+        wide_mul(&a, &a, &scale);
+    else
+        wide_mul(&b, &b, &scale);
+    wide_divmod(&q, &r, &a, &b);
+    wide_shift_left(&r, &r, 1);
     struct leading out = {.exponent = -shift};
-    is_good = is_good && wide_get(&q, &out.digits);
-    CHECK(is_good, "%d words, 10^%d", num->n, (int)exponent10);
+    CHECK(wide_get(&q, &out.digits), "%d words, 10^%d", num->n, (int)exponent10);
     out.half = wide_cmp(&r, &b);
     return out;
 }
@@ -236,11 +236,12 @@ bool float_round(double *out, double x, int64_t n_digits)
         return true;
     struct wide num, den, scale, rounded;
     wide_from_double(&num, &den, fabs(x));
-    bool is_good = wide_pow10(&scale, llabs(n_digits));
-    is_good = is_good && (n_digits >= 0 ? wide_mul(&num, &num, &scale)
-                                        : wide_mul(&den, &den, &scale));
-    is_good = is_good && wide_div_round(&rounded, &num, &den);
-    CHECK(is_good, "%a to %d digits", x, (int)n_digits);
+    wide_pow10(&scale, llabs(n_digits));
+    if (n_digits >= 0)
+        wide_mul(&num, &num, &scale);
+    else
+        wide_mul(&den, &den, &scale);
+    wide_div_round(&rounded, &num, &den);
     const double y = float_from_decimal(&rounded, -n_digits);
     *out = copysign(y, x);
     return !isinf(y);

@@ -16,10 +16,18 @@ static void trim(struct wide *a)
         a->is_negative = false;
 }
 
+static void set_over(struct wide *out)
+{
+    out->is_negative = false;
+    out->is_over = true;
+    out->n = 0;
+}
+
 void wide_set(struct wide *out, int64_t v)
 {
     const uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
     out->is_negative = v < 0;
+    out->is_over = false;
     out->w[0] = (uint32_t)u;
     out->w[1] = (uint32_t)(u >> 32);
     out->n = 2;
@@ -28,11 +36,10 @@ void wide_set(struct wide *out, int64_t v)
 
 void wide_copy(struct wide *out, const struct wide *a)
 {
-    if (out == a)
-        return;
     out->is_negative = a->is_negative;
+    out->is_over = a->is_over;
     out->n = a->n;
-    memcpy(out->w, a->w, (size_t)a->n * sizeof(a->w[0]));
+    memmove(out->w, a->w, (size_t)a->n * sizeof(a->w[0]));
 }
 
 bool wide_get(const struct wide *a, int64_t *out)
@@ -71,7 +78,7 @@ int wide_cmp(const struct wide *a, const struct wide *b)
 }
 
 /* |a| + |b| */
-static bool add_magnitude(struct wide *out, const struct wide *a, const struct wide *b)
+static void add_magnitude(struct wide *out, const struct wide *a, const struct wide *b)
 {
     const struct wide *const big = a->n >= b->n ? a : b;
     const struct wide *const small = a->n >= b->n ? b : a;
@@ -84,11 +91,11 @@ static bool add_magnitude(struct wide *out, const struct wide *a, const struct w
     }
     out->n = n;
     if (carry == 0)
-        return true;
-    if (n == WIDE_WORDS)
-        return false;
-    out->w[out->n++] = (uint32_t)carry;
-    return true;
+        return;
+    if (n < WIDE_WORDS)
+        out->w[out->n++] = (uint32_t)carry;
+    else
+        set_over(out);
 }
 
 /* |a| - |b| for |a| >= |b| */
@@ -105,13 +112,13 @@ static void sub_magnitude(struct wide *out, const struct wide *a, const struct w
 }
 
 /* a + (-1)^flip b */
-static bool add_signed(struct wide *out, const struct wide *a, const struct wide *b,
+static void add_signed(struct wide *out, const struct wide *a, const struct wide *b,
                        bool flip)
 {
     const bool a_neg = a->is_negative, b_neg = b->is_negative != flip;
-    bool is_good = true;
+    out->is_over = a->is_over | b->is_over;
     if (a_neg == b_neg) {
-        is_good = add_magnitude(out, a, b);
+        add_magnitude(out, a, b);
         out->is_negative = a_neg;
     } else if (cmp_magnitude(a, b) >= 0) {
         sub_magnitude(out, a, b);
@@ -121,25 +128,27 @@ static bool add_signed(struct wide *out, const struct wide *a, const struct wide
         out->is_negative = b_neg;
     }
     trim(out);
-    return is_good;
 }
 
-bool wide_add(struct wide *out, const struct wide *a, const struct wide *b)
+void wide_add(struct wide *out, const struct wide *a, const struct wide *b)
 {
-    return add_signed(out, a, b, false);
+    add_signed(out, a, b, false);
 }
 
-bool wide_sub(struct wide *out, const struct wide *a, const struct wide *b)
+void wide_sub(struct wide *out, const struct wide *a, const struct wide *b)
 {
-    return add_signed(out, a, b, true);
+    add_signed(out, a, b, true);
 }
 
-bool wide_mul(struct wide *out, const struct wide *a, const struct wide *b)
+void wide_mul(struct wide *out, const struct wide *a, const struct wide *b)
 {
     struct wide t;
     t.n = a->n + b->n;
-    if (t.n > WIDE_WORDS)
-        return false;
+    t.is_over = a->is_over | b->is_over;
+    if (t.n > WIDE_WORDS) {
+        set_over(out);
+        return;
+    }
     t.is_negative = a->is_negative != b->is_negative;
     memset(t.w, 0, (size_t)t.n * sizeof(t.w[0]));
     for (int32_t i = 0; i < a->n; i++) {
@@ -153,17 +162,18 @@ bool wide_mul(struct wide *out, const struct wide *a, const struct wide *b)
     }
     trim(&t);
     wide_copy(out, &t);
-    return true;
 }
 
-bool wide_shift_left(struct wide *out, const struct wide *a, int64_t bits)
+void wide_shift_left(struct wide *out, const struct wide *a, int64_t bits)
 {
     if (a->n == 0) {
-        wide_set(out, 0);
-        return true;
+        wide_copy(out, a);
+        return;
     }
-    if (bits > 32 * (int64_t)WIDE_WORDS - wide_bits(a))
-        return false;
+    if (bits > 32 * (int64_t)WIDE_WORDS - wide_bits(a)) {
+        set_over(out);
+        return;
+    }
     const int32_t words = (int32_t)(bits / 32), rest = (int32_t)(bits % 32);
     const int32_t n = a->n;
     uint32_t high = 0;
@@ -176,11 +186,10 @@ bool wide_shift_left(struct wide *out, const struct wide *a, int64_t bits)
     }
     memset(out->w, 0, (size_t)words * sizeof(out->w[0]));
     out->is_negative = a->is_negative;
+    out->is_over = a->is_over;
     out->n = n + words;
     if (high != 0)
         out->w[out->n++] = high;
-    trim(out);
-    return true;
 }
 
 /* a /= d in place; the remainder */
@@ -222,14 +231,13 @@ static uint32_t take_multiple(struct wide *u, const struct wide *v, int32_t j,
 }
 
 /* q = floor(|a| / |b|), u = the remainder; |b| has at least two words and |a| >= |b| */
-static bool div_long(struct wide *q, struct wide *u, const struct wide *a,
+static void div_long(struct wide *q, struct wide *u, const struct wide *a,
                      const struct wide *b)
 {
     struct wide v;
     const int64_t shift = __builtin_clz(b->w[b->n - 1]);
-    if (a->n + 1 > WIDE_WORDS || !wide_shift_left(&v, b, shift) ||
-        !wide_shift_left(u, a, shift))
-        return false;
+    wide_shift_left(&v, b, shift);
+    wide_shift_left(u, a, shift);
     const int32_t n = v.n, m = a->n - n;
     if (u->n == a->n)
         u->w[u->n++] = 0;
@@ -254,15 +262,20 @@ static bool div_long(struct wide *q, struct wide *u, const struct wide *a,
         u->w[i] = (u->w[i] >> shift) | high;
     }
     trim(u);
-    return true;
 }
 
-bool wide_divmod(struct wide *q, struct wide *r, const struct wide *a,
+void wide_divmod(struct wide *q, struct wide *r, const struct wide *a,
                  const struct wide *b)
 {
     struct wide quotient, rest, divisor;
     wide_copy(&divisor, b);
     const bool is_mixed = a->is_negative != b->is_negative;
+    /* a shift by less than a word, and a word more, must fit */
+    if (a->is_over || b->is_over || a->n + 1 >= WIDE_WORDS) {
+        set_over(q);
+        set_over(r);
+        return;
+    }
     if (cmp_magnitude(a, b) < 0) {
         wide_set(&quotient, 0);
         wide_copy(&rest, a);
@@ -270,9 +283,8 @@ bool wide_divmod(struct wide *q, struct wide *r, const struct wide *a,
         wide_copy(&quotient, a);
         wide_set(&rest, div_word(&quotient, b->w[0]));
     } else {
-        quotient.is_negative = rest.is_negative = false;
-        if (!div_long(&quotient, &rest, a, b))
-            return false;
+        quotient.is_over = false;
+        div_long(&quotient, &rest, a, b);
     }
     rest.is_negative = false;
     quotient.is_negative = false;
@@ -280,8 +292,7 @@ bool wide_divmod(struct wide *q, struct wide *r, const struct wide *a,
         struct wide one;
         wide_set(&one, 1);
         sub_magnitude(&rest, &divisor, &rest);
-        if (!add_magnitude(&quotient, &quotient, &one))
-            return false;
+        add_magnitude(&quotient, &quotient, &one);
     }
     quotient.is_negative = is_mixed;
     rest.is_negative = divisor.is_negative;
@@ -289,26 +300,22 @@ bool wide_divmod(struct wide *q, struct wide *r, const struct wide *a,
     trim(&rest);
     wide_copy(q, &quotient);
     wide_copy(r, &rest);
-    return true;
 }
 
-bool wide_div_round(struct wide *out, const struct wide *a, const struct wide *b)
+void wide_div_round(struct wide *out, const struct wide *a, const struct wide *b)
 {
     struct wide q, r;
-    if (!wide_divmod(&q, &r, a, b) || !wide_shift_left(&r, &r, 1))
-        return false;
+    wide_divmod(&q, &r, a, b);
+    wide_shift_left(&r, &r, 1);
     const int c = wide_cmp(&r, b);
     const bool is_odd = q.n > 0 && (q.w[0] & 1) != 0;
-    wide_copy(out, &q);
-    if (c < 0 || (c == 0 && !is_odd))
-        return true;
     struct wide one;
-    wide_set(&one, 1);
-    return wide_add(out, &q, &one);
+    wide_set(&one, c > 0 || (c == 0 && is_odd));
+    wide_add(out, &q, &one);
 }
 
 /* a = a * factor + term */
-static bool mul_add_word(struct wide *a, uint32_t factor, uint32_t term)
+static void mul_add_word(struct wide *a, uint32_t factor, uint32_t term)
 {
     uint64_t carry = term;
     for (int32_t i = 0; i < a->n; i++) {
@@ -317,42 +324,38 @@ static bool mul_add_word(struct wide *a, uint32_t factor, uint32_t term)
         carry >>= 32;
     }
     if (carry == 0)
-        return true;
-    if (a->n == WIDE_WORDS)
-        return false;
-    a->w[a->n++] = (uint32_t)carry;
-    return true;
+        return;
+    if (a->n < WIDE_WORDS)
+        a->w[a->n++] = (uint32_t)carry;
+    else
+        set_over(a);
 }
 
-bool wide_pow10(struct wide *out, int64_t n)
+void wide_pow10(struct wide *out, int64_t n)
 {
     wide_set(out, 1);
-    for (; n >= 9; n -= 9)
-        if (!mul_add_word(out, 1000000000, 0))
-            return false;
-    for (; n > 0; n--)
-        if (!mul_add_word(out, 10, 0))
-            return false;
-    return true;
+    for (; n >= 9 && !out->is_over; n -= 9)
+        mul_add_word(out, 1000000000, 0);
+    for (; n > 0 && !out->is_over; n--)
+        mul_add_word(out, 10, 0);
 }
 
-bool wide_parse(struct wide *out, const char *digits, size_t len)
+void wide_parse(struct wide *out, const char *digits, size_t len)
 {
     uint32_t group = 0, scale = 1; /* up to nine digits at a time */
     wide_set(out, 0);
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len && !out->is_over; i++) {
         if (digits[i] == '_')
             continue;
         group = 10 * group + (uint32_t)(digits[i] - '0');
         scale *= 10;
         if (scale < 1000000000)
             continue;
-        if (!mul_add_word(out, scale, group))
-            return false;
+        mul_add_word(out, scale, group);
         group = 0;
         scale = 1;
     }
-    return mul_add_word(out, scale, group);
+    mul_add_word(out, scale, group);
 }
 
 size_t wide_print(char *out, const struct wide *a)
@@ -378,35 +381,33 @@ size_t wide_print(char *out, const struct wide *a)
     return len;
 }
 
-/* The 54 to 56 leading bits of |a| / |b| in *bits_out, the last one sticky, and the
- * power of two of the last one */
-static bool leading_bits(uint64_t *bits_out, int64_t *exponent_out,
-                         const struct wide *a, const struct wide *b)
+/* The 56 or 57 leading bits of |a| / |b|, the last one sticky, and in *exponent_out the
+ * power of two of the last one; 0: over */
+static uint64_t leading_bits(int64_t *exponent_out, const struct wide *a,
+                             const struct wide *b)
 {
     struct wide num, den, q, r;
     const int64_t shift = 55 - (wide_bits(a) - wide_bits(b));
-    if (!wide_shift_left(&num, a, shift > 0 ? shift : 0) ||
-        !wide_shift_left(&den, b, shift < 0 ? -shift : 0))
-        return false;
+    wide_shift_left(&num, a, shift > 0 ? shift : 0);
+    wide_shift_left(&den, b, shift < 0 ? -shift : 0);
     num.is_negative = den.is_negative = false;
-    if (!wide_divmod(&q, &r, &num, &den))
-        return false;
-    int64_t bits;
-    if (!wide_get(&q, &bits))
-        return false;
-    *bits_out = ((uint64_t)bits << 1) | (r.n > 0);
+    wide_divmod(&q, &r, &num, &den);
     *exponent_out = -shift - 1;
-    return true;
+    int64_t bits = 0;
+    (void)wide_get(&q, &bits); /* 0 when over, else at most 56 bits */
+    if (bits == 0)
+        return 0;
+    return ((uint64_t)bits << 1) | (r.n > 0);
 }
 
 bool wide_ratio(double *out, const struct wide *a, const struct wide *b)
 {
     *out = 0;
     if (a->n == 0)
-        return true;
-    uint64_t bits;
+        return !a->is_over;
     int64_t exponent;
-    if (!leading_bits(&bits, &exponent, a, b))
+    const uint64_t bits = leading_bits(&exponent, a, b);
+    if (bits == 0)
         return false;
     const int64_t n_bits = 64 - __builtin_clzll(bits);
     /* the last bit a double has at this size: 53 bits, fewer when subnormal */
@@ -434,7 +435,6 @@ void wide_from_double(struct wide *num, struct wide *den, double x)
     wide_set(den, 1);
     exponent -= 53;
     /* at most 1074 bits: always fits */
-    const bool is_good = exponent >= 0 ? wide_shift_left(num, num, exponent)
-                                       : wide_shift_left(den, den, -exponent);
-    CHECK(is_good, "%d bits", exponent);
+    wide_shift_left(num, num, exponent > 0 ? exponent : 0);
+    wide_shift_left(den, den, exponent < 0 ? -exponent : 0);
 }

@@ -73,10 +73,9 @@ static struct value repeat(struct code_run *r, struct value a, struct value time
 {
     const int64_t n = a.seq->n;
     int64_t total = 0;
-    if (times.kind != VALUE_BIG && times.i > 0 &&
-        __builtin_mul_overflow(n, times.i, &total))
-        code_raise(r, CODE_LIMIT);
-    if (times.kind == VALUE_BIG && n > 0 && !times.big->is_negative)
+    if (times.kind == VALUE_BIG)
+        code_raise(r, CODE_FAULT);
+    if (times.i > 0 && __builtin_mul_overflow(n, times.i, &total))
         code_raise(r, CODE_LIMIT);
     const struct value out = value_seq(r, a.kind, total);
     for (int64_t i = 0; i < total; i++)

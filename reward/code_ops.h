@@ -34,7 +34,7 @@ bool code_compare(struct code_run *r, enum lex_kind op, struct value a, struct v
 /* sequences: list, tuple, range */
 bool code_is_seq(struct value v); /* list or tuple */
 int64_t code_len(struct code_run *r, struct value v);
-struct value code_item(struct code_run *r, struct value v, int64_t i); /* in range */
+struct value code_item(struct value v, int64_t i); /* in range */
 int64_t code_position(struct code_run *r, struct value index, int64_t n);
 struct value code_index(struct code_run *r, struct value base, struct value index);
 struct value code_slice(struct code_run *r, struct value base,
@@ -50,6 +50,7 @@ struct code_args {
     const struct name *keyword; /* NULL: none */
     struct value keyword_value;
 };
+/* id: not BUILTIN_OTHER */
 struct value code_call_builtin(struct code_run *r, enum builtin id,
                                const struct code_args *args);
 

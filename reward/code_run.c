@@ -220,10 +220,10 @@ struct name *code_name(struct code_run *r, const char *text, size_t len)
 struct value value_wide(struct code_run *r, const struct wide *w)
 {
     int64_t i;
+    if (w->is_over || wide_bits(w) > CODE_INT_BITS)
+        code_raise(r, CODE_LIMIT);
     if (wide_get(w, &i))
         return value_int(i);
-    if (wide_bits(w) > CODE_INT_BITS)
-        code_raise(r, CODE_LIMIT);
     code_step(r, w->n);
     struct wide *const big = code_take(r, offsetof(struct wide, w) +
                                               (size_t)w->n * sizeof(w->w[0]));

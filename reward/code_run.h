@@ -52,6 +52,8 @@ struct seq {
     int64_t n, cap;
 };
 
+/* of a range's start, stop and step: no sum or product of them overflows */
+#define RANGE_END_MAX (INT64_MAX / 4)
 struct range {
     int64_t start, step, n;
 };

@@ -27,15 +27,11 @@ int64_t code_len(struct code_run *r, struct value v)
     return v.range->n;
 }
 
-struct value code_item(struct code_run *r, struct value v, int64_t i)
+struct value code_item(struct value v, int64_t i)
 {
     if (code_is_seq(v))
         return v.seq->items[i];
-    int64_t x;
-    if (__builtin_mul_overflow(i, v.range->step, &x) ||
-        __builtin_add_overflow(x, v.range->start, &x))
-        code_raise(r, CODE_LIMIT);
-    return value_int(x);
+    return value_int(v.range->start + i * v.range->step); /* within its ends */
 }
 
 int64_t code_position(struct code_run *r, struct value index, int64_t n)
@@ -51,7 +47,7 @@ int64_t code_position(struct code_run *r, struct value index, int64_t n)
 struct value code_index(struct code_run *r, struct value base, struct value index)
 {
     const int64_t n = code_len(r, base);
-    return code_item(r, base, code_position(r, index, n));
+    return code_item(base, code_position(r, index, n));
 }
 
 /* start or stop as Python clips it to [low, high] */
@@ -102,7 +98,7 @@ struct value code_copy_items(struct code_run *r, enum value_kind kind, struct va
     const int64_t n = code_len(r, v);
     const struct value out = value_seq(r, kind, n);
     for (int64_t i = 0; i < n; i++)
-        out.seq->items[i] = code_item(r, v, i);
+        out.seq->items[i] = code_item(v, i);
     return out;
 }
 
@@ -131,9 +127,9 @@ static bool range_contains(struct code_run *r, const struct range *x, struct val
     }
     if (item.kind == VALUE_BIG || x->n == 0)
         return false;
-    int64_t distance;
-    if (__builtin_sub_overflow(item.i, x->start, &distance) || distance == INT64_MIN)
-        code_raise(r, CODE_LIMIT);
+    if (item.i > RANGE_END_MAX || item.i < -RANGE_END_MAX)
+        return false;
+    const int64_t distance = item.i - x->start;
     return distance % x->step == 0 && distance / x->step >= 0 &&
            distance / x->step < x->n;
 }
