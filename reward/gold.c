@@ -102,7 +102,8 @@ int reward_gold_add(struct reward_gold *g, struct reward_scratch *s, const char 
     g->at = mem_realloc(g->at, (size_t)g->n * sizeof(*g->at),
                         (size_t)(g->n + 1) * sizeof(*g->at));
     struct answer *const a = &g->at[g->n++];
-    a->text = mem_strndup(text + from, to - from);
+    a->text = mem_alloc(to - from + 1);
+    memcpy(a->text, text + from, to - from);
     a->len = to - from;
     a->is_plain = plain_read(&a->plain, a->text, a->len);
     return STATUS_OK;

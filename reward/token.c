@@ -194,6 +194,8 @@ static void put_letters(struct lexer *x)
 static bool is_named(const char *list, const char *text, size_t len)
 {
     const char *at = list;
+    if (memchr(text, 0, len) != NULL)
+        return false;
     while ((at = strstr(at, "|")) != NULL) {
         at++;
         if (strncmp(at, text, len) == 0 && at[len] == '|')

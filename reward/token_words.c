@@ -274,7 +274,7 @@ static const struct token_name *find(const struct token_name *names, int64_t n,
                                      const char *text, size_t len)
 {
     for (int64_t i = 0; i < n; i++)
-        if (strncmp(names[i].name, text, len) == 0 && names[i].name[len] == 0)
+        if (strlen(names[i].name) == len && memcmp(names[i].name, text, len) == 0)
             return &names[i];
     return NULL;
 }
