@@ -112,7 +112,7 @@ static __global__ void __launch_bounds__(DQ_WARPS *WARP) k_dq_tensor(struct bwd 
 {
     __shared__ struct tile_at found;
     extern __shared__ __align__(16) char memory[];
-    struct page_tile<D> *const page = (struct page_tile<D> *)memory;
+    struct page_tile<D> *const pages = (struct page_tile<D> *)memory; /* two */
     const struct attn_batch *const a = &f.a;
     const int64_t g_kv = blockIdx.y;
     const struct tile_at where = find_tile(&found, a->row_off, a->n_seqs,
@@ -126,16 +126,25 @@ static __global__ void __launch_bounds__(DQ_WARPS *WARP) k_dq_tensor(struct bwd 
     const int64_t key_begin = attn_first_key(&lines, where.first);
     const int64_t key_last = attn_last_key(&lines,
                                            min(where.first + DQ_LINES, lines.n) - 1);
+    const int64_t first = key_begin / KV_BLOCK, last = key_last / KV_BLOCK;
     struct dq_pair<D> p;
+    stage_page<D, DQ_WARPS * WARP>(&pages[0],
+                                   f.cache + attn_page_at(a, lines.pages[first], g_kv));
     load_pair(&p, &f, &lines, line, c);
-    for (int64_t b = key_begin / KV_BLOCK; b <= key_last / KV_BLOCK; b++) {
+    for (int64_t b = first; b <= last; b++) {
         const struct slot_range range = page_range(key_begin, key_last, b * KV_BLOCK);
-        stage_page<D, DQ_WARPS * WARP>(page,
-                                       f.cache + attn_page_at(a, lines.pages[b], g_kv));
-        wait_pages<0>();
+        if (b < last) {
+            stage_page<D, DQ_WARPS * WARP>(
+                &pages[(b + 1 - first) % 2],
+                f.cache + attn_page_at(a, lines.pages[b + 1], g_kv));
+            wait_pages<1>();
+        } else {
+            wait_pages<0>();
+        }
         __syncthreads();
         for (int half = 0; half < KV_BLOCK; half += HALF_PAGE)
-            dq_half<D>(&p, page, a->scale, b * KV_BLOCK, half, &range, g, c);
+            dq_half<D>(&p, &pages[(b - first) % 2], a->scale, b * KV_BLOCK, half,
+                       &range, g, c);
         __syncthreads();
     }
 #pragma unroll
@@ -158,29 +167,38 @@ template <int D> struct line_step {
     struct slot_range seen[STEP_LINES];
 };
 
+/* Four threads to a line, each a quarter of its dims */
 template <int D>
 static __device__ __forceinline__ void
 load_step(struct line_step<D> *t, const struct bwd *f, const struct attn_lines *lines,
           int64_t first, int n, int64_t block)
 {
-    for (int i = threadIdx.x; i < STEP_LINES * D; i += DKV_THREADS) {
-        const int line = i / D, d = i % D;
-        const bool is_in = line < n;
-        const int64_t at = first + (is_in ? line : 0);
-        const float q = f->q[attn_q_at(lines, &f->a, at) + d];
-        const float dy = f->dy[attn_at(lines, &f->a, at) * D + d];
-        t->q[line * (D + 8) + d] = is_in ? bf16_from_bits(bits_of(q)) : (uint16_t)0;
-        t->dy[line * (D + 8) + d] = is_in ? bf16_from_bits(bits_of(dy)) : (uint16_t)0;
+    enum { PART = D / 4 };
+    const int i = threadIdx.x / 4, d0 = threadIdx.x % 4 * PART;
+    const struct slot_range none = {0, 0};
+    const int64_t line = first + min(i, n - 1), at = attn_at(lines, &f->a, line);
+    const float *const q = f->q + attn_q_at(lines, &f->a, line) + d0;
+    const float *const dy = f->dy + at * D + d0;
+    uint32_t *const to_q = (uint32_t *)&t->q[i * (D + 8) + d0];
+    uint32_t *const to_dy = (uint32_t *)&t->dy[i * (D + 8) + d0];
+    float a[PART], b[PART];
+#pragma unroll
+    for (int d = 0; d < PART; d++) {
+        a[d] = q[d];
+        b[d] = dy[d];
     }
-    for (int i = threadIdx.x; i < STEP_LINES; i += DKV_THREADS) {
-        const struct slot_range none = {0, 0};
-        const int64_t line = first + min(i, n - 1);
-        t->seen[i] = i < n ? page_range(attn_first_key(lines, line),
-                                        attn_last_key(lines, line), block * KV_BLOCK)
-                           : none;
-        t->lse[i] = f->lse[attn_at(lines, &f->a, line)];
-        t->dot[i] = f->dots[attn_at(lines, &f->a, line)];
+#pragma unroll
+    for (int d = 0; d < PART; d += 2) {
+        to_q[d / 2] = i < n ? pack_bf16(a[d], a[d + 1]) : 0;
+        to_dy[d / 2] = i < n ? pack_bf16(b[d], b[d + 1]) : 0;
     }
+    if (d0 != 0)
+        return;
+    t->seen[i] = i < n ? page_range(attn_first_key(lines, line),
+                                    attn_last_key(lines, line), block * KV_BLOCK)
+                       : none;
+    t->lse[i] = f->lse[at];
+    t->dot[i] = f->dots[at];
 }
 
 /* Right operand, lines by dims: lines 16 j .., dims 8 n .., out of rows of lines */
@@ -324,9 +342,9 @@ template <int D> static void run(struct backend *b, const struct bwd *f)
                     (unsigned)f->a.n_kv_heads);
     cuda_must(cudaFuncSetAttribute(k_dq_tensor<D>,
                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   (int)page),
+                                   (int)(2 * page)),
               "attn_bwd: shared memory");
-    k_dq_tensor<D><<<grid, DQ_WARPS * WARP, page, stream>>>(*f);
+    k_dq_tensor<D><<<grid, DQ_WARPS * WARP, 2 * page, stream>>>(*f);
     cuda_launched(b, "attn_bwd on tensor cores: dq");
     const int64_t blocks = (int64_t)cuda_state(b)->n_sms * BLOCKS_PER_SM;
     const dim3 pages(cuda_blocks(blocks, f->a.n_kv_heads), (unsigned)f->a.n_kv_heads);
