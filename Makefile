@@ -14,7 +14,7 @@ endif
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
-BUILDS = release debug asan tsan coverage
+BUILDS = release debug asan tsan coverage fuzz
 ifeq ($(filter $(BUILD),$(BUILDS)),)
 $(error BUILD=$(BUILD), expected one of: $(BUILDS))
 endif
@@ -43,10 +43,13 @@ CFLAGS_debug   = -O1 -g -DDEBUG
 CFLAGS_asan    = -O1 -g -DDEBUG -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
 CFLAGS_tsan    = -O1 -g -DDEBUG -fsanitize=thread
 CFLAGS_coverage = -O1 -g --coverage
+# tests/run_fuzz.sh chooses compiler and flags; warnings are the other builds' business
+CFLAGS_fuzz = -O1 -g -DDEBUG -fno-omit-frame-pointer -w $(FUZZ_FLAGS)
+OPENMP = $(if $(filter fuzz,$(BUILD)),,-fopenmp)
 WARN = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
        -Wcast-qual -Wwrite-strings -Wvla -Wdouble-promotion -Wundef -Wno-missing-field-initializers
-CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off $(WARN) $(CFLAGS_$(BUILD)) $(CFLAGS)
-LDFLAGS_ALL = -fopenmp $(CFLAGS_$(BUILD)) $(LDFLAGS)
+CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -I. $(OPENMP) -ffp-contract=off $(WARN) $(CFLAGS_$(BUILD)) $(CFLAGS)
+LDFLAGS_ALL = $(OPENMP) $(CFLAGS_$(BUILD)) $(LDFLAGS)
 LIBS = -lpcre2-8 -ljansson -linih -lxxhash -lutf8proc -lm -lpthread
 
 MPI_CFLAGS := $(if $(HAVE_MPI),$(shell mpicc --showme:compile 2>/dev/null))
@@ -136,8 +139,10 @@ $(O)/%.o: %.cu $(O)/cuda_flags.stamp
 	$(call say,NVCC,$@)
 	$(Q)$(NVCC) $(NVCCFLAGS_ALL) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
+# libreward.a is complete by itself, for programs that want the verifier alone
+LIB_OBJ_reward = $(call obj,$(foreach f,buf log mem mem_info rng status,core/$(f).c))
 define lib_rule
-$(O)/lib$(1).a: $(OBJ_$(1)) $(O)/lib$(1).stamp
+$(O)/lib$(1).a: $(OBJ_$(1)) $$(LIB_OBJ_$(1)) $(O)/lib$(1).stamp
 	@mkdir -p $$(@D)
 	$$(call say,AR,$$@)
 	$(Q)rm -f $$@ && ar rcs $$@ $$(filter %.o,$$^)
@@ -177,6 +182,17 @@ $(O)/tests/$(1)/%: $(O)/tests/$(1)/%.o \
 	    $$(if $$(filter %libcuda_ops.a %libdist.a,$$^),$$(CUDA_LIBS)) -lcmocka -o $$@
 endef
 $(foreach f,$(TEST_FOLDERS),$(eval $(call test_rule,$(f))))
+
+# tests/fuzz/fuzz_<what>.c: reward, core and the tokenizer, which is model/ without the rest
+FUZZ_BINS := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OBJ := $(call obj,$(SRC_reward) $(SRC_core) $(filter-out $(foreach f,backward batch checkpoint% head \
+    hparams% model optim params% rope safetensors% shards weights%,model/$(f).c),$(SRC_model)) \
+    $(if $(filter driver,$(FUZZ_ENGINE)),tests/fuzz/driver.c))
+$(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $(if $(filter libfuzzer,$(FUZZ_ENGINE)),-fsanitize=fuzzer) $^ $(LIBS) -o $@
+.PHONY: fuzz-bins
+fuzz-bins: $(FUZZ_BINS)
 
 # bench/bench_<what>.c (.cu) are programs, gpu_* the parts of bench_gpu, the other files there
 # are shared by all

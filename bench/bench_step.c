@@ -234,6 +234,7 @@ static double step_speed(const struct model *m, void *data, double *rollout_s,
         const double generated = now();
         for (int64_t i = 0; i < N_PROMPTS * N_SAMPLES; i++)
             g.info[i].reward = (float)(i % 3 == 0);
+        must(learner_begin(l, &g), "learner");
         must(learner_update(l, &mb, &rep), "learner");
         const double end = now();
         if (step > 0 && end - start < best) {

@@ -298,6 +298,13 @@ static bool is_same_file(int fd, const char *path)
            a.st_ino == b.st_ino;
 }
 
+bool io_is_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
 static int copy_fd(struct io_file *to, int fd, const char *from, char *chunk)
 {
     for (;;) {

@@ -55,7 +55,8 @@ int io_remove_tree(const char *path) WARN_UNUSED; /* a missing path is fine */
 int io_copy_file(const char *to, const char *from) WARN_UNUSED;
 bool io_exists(const char *path);
 bool io_is_dir(const char *path);
-int64_t io_free_bytes(const char *path); /* -1 if unknown */
+bool io_is_same(const char *a, const char *b); /* one file, by whatever names */
+int64_t io_free_bytes(const char *path);       /* -1 if unknown */
 /* Sorted names in a directory (without . and ..). Free with io_list_free. */
 int io_list(const char *path, char ***names_out, int64_t *n_out) WARN_UNUSED;
 void io_list_free(char **names, int64_t n);

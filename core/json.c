@@ -56,15 +56,16 @@ static int64_t nesting(const char *text, size_t len)
     return deepest;
 }
 
-int json_parse(json_t **out, const char *text, size_t len, const char *where)
+static int parse(json_t **out, const char *text, size_t len, size_t flags,
+                 const char *where)
 {
     const int64_t depth = nesting(text, len);
     if (depth > MAX_DEPTH)
         return ERR(ERR_INPUT, "%s: JSON nested %lld deep, the limit is %d", where,
                    (long long)depth, MAX_DEPTH);
     json_error_t error;
-    json_t *const root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-                                    &error);
+    json_t *const root = json_loadb(
+        text, len, flags | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (root == NULL && error.line > 1)
         return ERR(ERR_INPUT, "%s: JSON line %d, column %d: %s", where, error.line,
                    error.column, error.text);
@@ -75,13 +76,25 @@ int json_parse(json_t **out, const char *text, size_t len, const char *where)
     return STATUS_OK;
 }
 
-int json_parse_file(json_t **out, const char *path)
+int json_parse(json_t **out, const char *text, size_t len, const char *where)
+{
+    return parse(out, text, len, 0, where);
+}
+
+static int parse_file(json_t **out, const char *path, size_t flags)
 {
     struct io_map map;
     TRY(io_map_open(&map, path));
-    const int status = json_parse(out, (const char *)map.data, map.size, path);
+    const int status = parse(out, (const char *)map.data, map.size, flags, path);
     io_map_close(&map);
     return status;
+}
+
+int json_parse_file(json_t **out, const char *path) { return parse_file(out, path, 0); }
+
+int json_parse_file_reals(json_t **out, const char *path)
+{
+    return parse_file(out, path, JSON_DECODE_INT_AS_REAL);
 }
 
 /* *value = NULL when the key is missing or null */

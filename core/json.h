@@ -17,6 +17,9 @@
 int json_parse(json_t **out, const char *text, size_t len,
                const char *where) WARN_UNUSED;
 int json_parse_file(json_t **out, const char *path) WARN_UNUSED;
+/* Integers become reals, so that none is too large: tokenizer_config.json's
+ * "model_max_length" is often 10^30. */
+int json_parse_file_reals(json_t **out, const char *path) WARN_UNUSED;
 
 /* Missing or null: *out untouched and *found (if not NULL) false; a wrong type or range
  * is an error. */

@@ -188,9 +188,7 @@ void options_release(const struct options *o, void *values)
         }
 }
 
-/* Typing errors from a to b: insert, delete, replace, swap neighbours (the optimal
- * string alignment distance). Long words only count as far. */
-static int edit_distance(const char *a, const char *b)
+int options_distance(const char *a, const char *b)
 {
     enum { MAX_WORD = 63 };
     const int n = (int)strnlen(a, MAX_WORD), m = (int)strnlen(b, MAX_WORD);
@@ -225,7 +223,7 @@ static const char *nearest_key(const struct options *o, const char *key)
     int least = (int)strlen(key) / 3 + 1;
     for (int64_t i = 0; i < o->n; i++) {
         const char *const candidate = o->items[i].key;
-        int distance = edit_distance(key, candidate);
+        int distance = options_distance(key, candidate);
         if (distance > 1 && strcmp(name_part(key), name_part(candidate)) == 0)
             distance = 1;
         if (distance < least) {

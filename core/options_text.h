@@ -11,6 +11,9 @@
 int options_set(const struct options *o, void *values, const char *key,
                 const char *text, const char *where) WARN_UNUSED;
 
+/* Typing errors from a to b: insert, delete, replace, swap neighbours (the optimal
+ * string alignment distance). Of a word 63 bytes count. For "did you mean". */
+int options_distance(const char *a, const char *b);
 /* Blanks at both ends go. */
 void options_trim(struct buf *text);
 /* Length of the value's part of `text`: up to a comment (# or ; at the start or after a

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "grpo/prompter.h"
 #include "grpo/session.h"
 #include "reward/reward.h"
 
@@ -19,8 +20,9 @@ struct collector {
     char *stop_text; /* rollout.stop, cut at the bars */
     const char *stops[ROLLOUT_MAX_STOPS];
     int n_stops;
-    int64_t *slots;
-    int64_t n_slots;
+    int64_t *slots; /* (n_max) this rank's share of a round */
+    bool *is_made;  /* (n_max) groups of this rank since begin */
+    int64_t n_slots, n_max;
 };
 
 /* Stop strings of the configuration; they hold for training and evaluation alike. */
@@ -44,9 +46,11 @@ int collector_create(struct collector **out, const struct collector_setup *s)
     struct collector *const c = mem_alloc(sizeof(*c));
     int status = STATUS_OK;
     c->s = *s;
-    TRY_OUT(split_stops(c, s->config->rollout.stop));
-    TRY_OUT(reward_rules_create(&c->rules));
+    TRY_OUT(split_stops(c, prompter_stop(s->config)));
+    const struct reward_options verifier = config_verifier(s->config);
+    TRY_OUT(reward_rules_create(&c->rules, &verifier));
     TRY_OUT(reward_scratch_create(&c->scratch, c->rules));
+    world_scratch_init(&c->exchange, s->world);
     if (world_rollout_index(s->world) >= 0)
         TRY_OUT(rollout_create(&c->rollout, s->m, s->t, &s->limits));
     *out = c;
@@ -67,6 +71,7 @@ void collector_free(struct collector *c)
     buf_release(&c->text);
     mem_free(c->stop_text);
     mem_free(c->slots);
+    mem_free(c->is_made);
     mem_free(c);
 }
 
@@ -78,58 +83,103 @@ void collector_text(const struct tokenizer *t, const struct groups *g, int64_t p
                      out);
 }
 
-static void score_group(struct collector *c, struct groups *g, int64_t p,
-                        const struct dataset *data)
+int collector_gold(struct reward_gold **out, struct collector *c, const char *text,
+                   size_t len)
 {
-    const struct config_reward *const cr = &c->s.config->reward;
+    return reward_gold_create(out, c->scratch, text, len);
+}
+
+void collector_score(struct collector *c, struct groups *g, int64_t p,
+                     const struct reward_gold *gold)
+{
+    const struct shape_options shape = config_shaping(c->s.config);
     for (int64_t s = 0; s < g->n_samples; s++) {
         struct sample_info *const info = groups_info(g, p, s);
         struct reward_result r;
         collector_text(c->s.t, g, p, s, &c->text);
-        reward_score(&r, c->rules, c->scratch, c->text.data, c->text.len,
-                     info->finish == FINISH_LENGTH, dataset_gold(data, g->problem[p]));
+        const struct reward_input in = {.text = c->text.data,
+                                        .len = c->text.len,
+                                        .is_truncated = info->finish == FINISH_LENGTH};
+        reward_score(&r, c->scratch, &in, gold);
         info->reason = (uint8_t)r.reason;
         info->is_correct = r.is_correct;
         info->has_form = r.has_form;
-        info->reward = (float)(r.is_correct
-                                   ? cr->correct
-                                   : cr->wrong + (r.has_form ? cr->form : 0.0));
+        info->reward = (float)shape_reward(&shape, &r, info->n_tokens, in.is_truncated);
     }
 }
 
-/* Scratch for steps of up to n groups; grows only between differently sized uses. */
-static int ensure_capacity(struct collector *c, int64_t n)
+void collector_begin(struct collector *c, struct groups *g)
 {
-    if (n <= c->n_slots)
-        return STATUS_OK;
-    world_scratch_release(&c->exchange, c->s.world);
-    mem_free(c->slots);
-    c->slots = mem_alloc((size_t)n * sizeof(*c->slots));
-    c->n_slots = n;
-    return world_scratch_init(&c->exchange, c->s.world, n);
+    groups_clear(g);
+    if (g->n_groups > c->n_max) { /* grows only between differently sized uses */
+        mem_free(c->slots);
+        mem_free(c->is_made);
+        c->n_max = g->n_groups;
+        c->slots = mem_alloc((size_t)c->n_max * sizeof(*c->slots));
+        c->is_made = mem_alloc((size_t)c->n_max * sizeof(*c->is_made));
+    }
+    memset(c->is_made, 0, (size_t)c->n_max * sizeof(*c->is_made));
 }
 
-static int generate(struct collector *c, struct groups *g, const struct collect_args *a,
-                    struct collect_stats *st)
+/* This rank's share of a round; a group may be another rank's than in the last one. */
+static void take_share(struct collector *c, struct groups *g,
+                       const struct collect_args *a)
 {
-    const int64_t n_mine = world_slots(c->s.world, a->n, c->slots);
+    c->n_slots = 0;
+    for (int64_t i = 0; i < a->n; i++) {
+        const int64_t p = a->slots == NULL ? i : a->slots[i];
+        c->is_made[p] = world_generates(c->s.world, i);
+        if (!c->is_made[p])
+            continue;
+        int64_t len = 0;
+        const int32_t *const ids = dataset_prompt(a->data, a->problem[i], &len);
+        groups_set_prompt(g, p, a->problem[i], ids, len);
+        c->slots[c->n_slots++] = p;
+    }
+}
+
+int collector_generate(struct collector *c, struct groups *g,
+                       const struct collect_args *a, struct collect_stats *st)
+{
     const double start = session_seconds();
     struct rollout_args args = a->rollout;
+    struct rollout_stats stats = {0};
     args.n_stops = c->n_stops;
     memcpy(args.stops, c->stops, sizeof(args.stops));
-    for (int64_t i = 0; i < n_mine; i++) {
-        const int64_t p = c->slots[i];
-        int64_t len = 0;
-        const int32_t *const ids = dataset_prompt(a->data, a->problem[p], &len);
-        groups_set_prompt(g, p, a->problem[p], ids, len);
-    }
+    take_share(c, g, a);
     if (c->rollout != NULL)
-        TRY(rollout_run(c->rollout, g, c->slots, n_mine, &args, a->tick, a->user,
-                        &st->rollout));
-    st->rollout_s = session_seconds() - start;
-    for (int64_t i = 0; i < n_mine; i++)
-        score_group(c, g, c->slots[i], a->data);
-    st->reward_s = session_seconds() - start - st->rollout_s;
+        TRY(rollout_run(c->rollout, g, c->slots, c->n_slots, &args, a->tick, a->user,
+                        &stats));
+    const double generated = session_seconds();
+    for (int64_t i = 0; i < c->n_slots; i++)
+        collector_score(c, g, c->slots[i],
+                        dataset_gold(a->data, g->problem[c->slots[i]]));
+    st->rollout.n_prefill_tokens += stats.n_prefill_tokens;
+    st->rollout.n_decode_tokens += stats.n_decode_tokens;
+    st->rollout.n_decode_steps += stats.n_decode_steps;
+    st->rollout_s += generated - start;
+    st->reward_s += session_seconds() - generated;
+    return STATUS_OK;
+}
+
+int collector_share(struct collector *c, struct groups *g)
+{
+    return world_share_infos(c->s.world->rollouts, &c->exchange, g, c->slots,
+                             c->n_slots);
+}
+
+int collector_finish(struct collector *c, struct groups *g, const int32_t *owner,
+                     struct collect_stats *st)
+{
+    const struct world *const w = c->s.world;
+    const double start = session_seconds();
+    c->n_slots = 0;
+    for (int64_t p = 0; p < g->n_groups; p++)
+        if (c->is_made[p])
+            c->slots[c->n_slots++] = p;
+    TRY(world_share_infos(w->all, &c->exchange, g, c->slots, c->n_slots));
+    TRY(world_send_groups(w, &c->exchange, g, c->slots, c->n_slots, owner));
+    st->exchange_s += session_seconds() - start;
     return STATUS_OK;
 }
 
@@ -137,12 +187,9 @@ int collector_run(struct collector *c, struct groups *g, const struct collect_ar
                   struct collect_stats *stats_out)
 {
     struct collect_stats st = {0};
-    TRY(ensure_capacity(c, a->n));
-    groups_clear(g);
-    TRY(comm_agree(c->s.world->all, generate(c, g, a, &st)));
-    const double start = session_seconds();
-    TRY(world_exchange(c->s.world, &c->exchange, g, a->n, a->owner));
-    st.exchange_s = session_seconds() - start;
+    collector_begin(c, g);
+    TRY(comm_agree(c->s.world->all, collector_generate(c, g, a, &st)));
+    TRY(collector_finish(c, g, a->owner, &st));
     *stats_out = st;
     return STATUS_OK;
 }

@@ -16,6 +16,9 @@
     X(score, "run the verifier on a JSONL file")                                       \
     X(synth, "generate word problems with worked solutions")                           \
     X(inspect, "shapes, parameters, memory plan, hash of a model directory")           \
+    X(tokenize, "token ids of texts, and texts of ids; for people or as JSONL")        \
+    X(objective,                                                                       \
+      "losses and gradients of given log-probs, as another engine has them")           \
     X(dump, "logits, routes and gradients of given token ids, as safetensors")         \
     X(report, "one HTML page about one or several runs")
 

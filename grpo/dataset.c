@@ -7,7 +7,7 @@
 
 #include "core/rng.h"
 #include "grpo/problems.h"
-#include "grpo/prompt.h"
+#include "grpo/prompter.h"
 
 struct dataset {
     struct problems set;
@@ -18,13 +18,17 @@ struct dataset {
     int64_t n_filtered, longest;
 };
 
-static int add_prompt(struct dataset *d, int64_t i, const struct prompt_args *args)
+static int add_prompt(struct dataset *d, int64_t i, struct prompter *prompter,
+                      const struct prompt_limits *limits, const struct tokenizer *t,
+                      struct buf *text)
 {
     const struct problem p = problems_at(&d->set, i);
     const int64_t before = d->ids.n;
     bool is_kept = false;
-    const int status = prompt_encode(args, p.question, p.question_len, &d->ids,
-                                     &is_kept);
+    buf_reset(text);
+    prompter_render(prompter, p.row, (struct prompt_text){p.question, p.question_len},
+                    text);
+    const int status = prompt_encode(t, limits, text, &d->ids, &is_kept);
     if (status != STATUS_OK)
         return status_prefix(status, "problem %s", p.id);
     if (!is_kept) {
@@ -39,23 +43,27 @@ static int add_prompt(struct dataset *d, int64_t i, const struct prompt_args *ar
 }
 
 int dataset_load(struct dataset **out, const char *path, int64_t limit,
-                 const struct tokenizer *t, const struct config *c)
+                 const struct session *s)
 {
-    const struct problems_args args = {
-        .need = PROBLEMS_GOLD, .limit = limit, .is_lenient = c->data.is_lenient};
-    struct prompt_args pa = {.tokenizer = t,
-                             .add_special = c->prompt.has_bos,
-                             .max_tokens = c->data.max_prompt,
-                             .is_filter = c->data.overlong == OVERLONG_FILTER};
+    const struct config *const c = &s->config;
+    const struct reward_options verifier = config_verifier(c);
+    const struct problems_args args = {.need = PROBLEMS_GOLD,
+                                       .limit = limit,
+                                       .is_lenient = c->data.is_lenient,
+                                       .verifier = &verifier};
+    struct prompt_limits limits = {.max_tokens = c->data.max_prompt,
+                                   .is_filter = c->data.overlong == OVERLONG_FILTER};
     struct dataset *const d = mem_alloc(sizeof(*d));
+    struct prompter *prompter = NULL;
+    struct buf text = {0};
     int status = STATUS_OK;
-    TRY_OUT(prompt_template_find(&pa.tpl, c->prompt.preset, c->prompt.prefix,
-                                 c->prompt.suffix));
     TRY_OUT(problems_load(&d->set, path, &args));
+    TRY_OUT(prompter_create(&prompter, s, path));
+    limits.has_special = prompter_has_special(prompter);
     d->index = mem_alloc((size_t)d->set.n * sizeof(*d->index));
     d->off = mem_alloc((size_t)(d->set.n + 1) * sizeof(*d->off));
     for (int64_t i = 0; status == STATUS_OK && i < d->set.n; i++)
-        status = add_prompt(d, i, &pa);
+        status = add_prompt(d, i, prompter, &limits, s->tokenizer, &text);
     if (status != STATUS_OK)
         TRY_OUT(status_prefix(status, "%s", path));
     if (d->n == 0)
@@ -68,6 +76,8 @@ int dataset_load(struct dataset **out, const char *path, int64_t limit,
     d->n_filtered += d->set.n_skipped;
     *out = d;
 out:
+    prompter_free(prompter);
+    buf_release(&text);
     if (status != STATUS_OK)
         dataset_free(d);
     return status;

@@ -9,16 +9,16 @@
 #include <stdint.h>
 
 #include "core/status.h"
-#include "grpo/config.h"
-#include "model/tokenizer.h"
+#include "grpo/session.h"
 #include "reward/reward.h"
 
 struct dataset;
 
-/* Loads `path`; at most `limit` problems (0: all). Prompts longer than data.max_prompt
- * are an error or left out and counted (data.overlong). An empty set is an error. */
+/* Loads `path`; at most `limit` problems (0: all), rendered by prompt.* with the
+ * session's tokenizer. Prompts longer than data.max_prompt are an error or left out and
+ * counted (data.overlong). An empty set is an error. */
 int dataset_load(struct dataset **out, const char *path, int64_t limit,
-                 const struct tokenizer *t, const struct config *c) WARN_UNUSED;
+                 const struct session *s) WARN_UNUSED;
 void dataset_free(struct dataset *d);
 int64_t dataset_n(const struct dataset *d);
 int64_t dataset_n_filtered(const struct dataset *d);

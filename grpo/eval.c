@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "grpo/commands.h"
 #include "grpo/evaluate.h"
+#include "grpo/prompt_dump.h"
 
 struct eval_run {
     struct session s;
@@ -57,7 +58,7 @@ static int load(struct eval_run *e, const char *dir, const char *data)
     const struct config *const c = &e->s.config;
     const int64_t max_new = c->eval.max_new > 0 ? c->eval.max_new : c->rollout.max_new;
     TRY(session_load(&e->s, dir, c->data.max_prompt + max_new, c->model.softmax, true));
-    TRY(dataset_load(&e->data, data, c->data.eval_limit, e->s.tokenizer, c));
+    TRY(dataset_load(&e->data, data, c->data.eval_limit, &e->s));
     const struct collector_setup cs = {
         .m = &e->s.model,
         .t = e->s.tokenizer,
@@ -98,20 +99,41 @@ static int run(struct eval_run *e, const char *dir, const char *data,
     return out_path == NULL ? STATUS_OK : write_completions(e, out_path);
 }
 
+/* words: [MODEL] DATA. Without a model there is no tokenizer; not all presets need one.
+ */
+static int dump(struct session *s, const struct args *a, const char *path)
+{
+    const char *const dir = a->n_words == 2 ? a->words[0] : s->config.model.tokenizer;
+    if (dir[0] != '\0')
+        TRY(session_load_text(s, dir));
+    return comm_rank(s->program->world) == 0
+               ? prompt_dump(s, a->words[a->n_words - 1], path)
+               : STATUS_OK;
+}
+
 int command_eval(const struct program *p, int argc, char *const *argv)
 {
-    struct args_flag flags[] = {{"--out", true, NULL}};
+    struct args_flag flags[] = {{"--out", true, NULL}, {"--dump-prompts", true, NULL}};
     struct args a;
     struct config c;
     TRY(args_parse(&a, flags, (int)ARRAY_LEN(flags), argc, argv));
-    if (a.n_words != 2)
-        return ERR(ERR_USAGE, "usage: grpo eval MODEL DATA.jsonl [--out FILE.jsonl]");
+    const char *const dump_path = flags[1].value;
+    if (a.n_words != 2 && (a.n_words != 1 || dump_path == NULL))
+        return ERR(
+            ERR_USAGE,
+            "usage: grpo eval MODEL DATA.jsonl [--out FILE.jsonl]\n"
+            "       grpo eval [MODEL] DATA.jsonl --dump-prompts FILE.jsonl|.json");
     TRY(config_parse(&c, a.n_overrides, a.overrides));
     struct eval_run e = {0};
     c.run.is_colocated = true;
     int status = session_open(&e.s, p, &c);
+    if (status == STATUS_OK && dump_path != NULL) {
+        status = dump(&e.s, &a, dump_path);
+        session_close(&e.s);
+        return status;
+    }
     if (status == STATUS_OK)
-        status = world_init(&e.world, p->world, &e.s.config.run);
+        status = world_init(&e.world, p->world, &e.s.config);
     if (status == STATUS_OK)
         status = run(&e, a.words[0], a.words[1], flags[0].value);
     evaluator_release(&e.evaluator);

@@ -65,14 +65,15 @@ static int count_majorities(struct evaluator *e, struct eval_result *r)
     int status = STATUS_OK;
     struct buf *const text = mem_alloc((size_t)k * sizeof(*text));
     struct answer *const a = mem_alloc((size_t)k * sizeof(*a));
-    TRY_OUT(reward_rules_create(&rules));
+    const struct reward_options verifier = config_verifier(e->s.config);
+    TRY_OUT(reward_rules_create(&rules, &verifier));
     TRY_OUT(reward_scratch_create(&scratch, rules));
     for (int64_t p = 0; p < r->n; p++) {
         for (int64_t s = 0; s < k; s++) {
             struct reward_result rr;
             collector_text(e->s.tokenizer, &e->g, p, s, &text[s]);
-            reward_score(&rr, rules, scratch, text[s].data, text[s].len, false,
-                         dataset_gold(e->s.data, p));
+            const struct reward_input in = {.text = text[s].data, .len = text[s].len};
+            reward_score(&rr, scratch, &in, dataset_gold(e->s.data, p));
             a[s] = (struct answer){text[s].data + rr.answer_off, rr.answer_len,
                                    rr.is_correct};
         }

@@ -9,8 +9,7 @@
 #include <stdint.h>
 
 #include "core/status.h"
-#include "grpo/config.h"
-#include "model/tokenizer.h"
+#include "grpo/session.h"
 
 struct examples {
     int64_t n;
@@ -21,9 +20,8 @@ struct examples {
     int32_t *n_prompt; /* (n) tokens before the answer */
 };
 /* At most `limit` (0: all) pairs of the JSONL file. eos_id -1: none appended. */
-int examples_load(struct examples *x, const char *path, int64_t limit,
-                  const struct tokenizer *t, int32_t eos_id,
-                  const struct config *c) WARN_UNUSED;
+int examples_load(struct examples *x, const char *path, int64_t limit, int32_t eos_id,
+                  const struct session *s) WARN_UNUSED;
 void examples_release(struct examples *x);
 
 #endif

@@ -8,40 +8,31 @@
 #include "core/log.h"
 #include "grpo/commands.h"
 #include "grpo/dataset.h"
-#include "grpo/prompt.h"
+#include "grpo/prompter.h"
 #include "rollout/rollout.h"
 
 struct generate {
     struct session s;
     struct rollout *rollout;
     struct groups g;
-    bool is_question;
+    struct prompter *prompter; /* NULL: prompts are completed as they are */
+    struct tokenizer_stream *stream;
     struct buf text;
-    size_t n_shown; /* bytes of `text` printed */
+    int64_t n_shown; /* tokens that went into the stream */
 };
 
-/* Bytes at the end of the text that are an unfinished UTF-8 character, shown as U+FFFD
- * by a decode of a prefix: the last three bytes EF BF BD wait until more tokens or the
- * end come. */
-static size_t printable(const struct buf *text, bool is_end)
-{
-    static const char replacement[] = "\xEF\xBF\xBD";
-    size_t n = text->len;
-    while (!is_end && n >= 3 && memcmp(text->data + n - 3, replacement, 3) == 0)
-        n -= 3;
-    return n;
-}
-
+/* Prints what is certain of the new tokens' text. */
 static void show(struct generate *x, bool is_end)
 {
+    const int32_t *const tokens = groups_tokens(&x->g, 0, 0);
+    const int64_t n = groups_info(&x->g, 0, 0)->n_tokens;
     buf_reset(&x->text);
-    tokenizer_decode(x->s.tokenizer, groups_tokens(&x->g, 0, 0),
-                     groups_info(&x->g, 0, 0)->n_tokens, true, &x->text);
-    const size_t n = printable(&x->text, is_end);
-    if (n > x->n_shown)
-        fwrite(x->text.data + x->n_shown, 1, n - x->n_shown, stdout);
-    if (n > x->n_shown)
-        x->n_shown = n;
+    while (x->n_shown < n)
+        tokenizer_stream_push(x->stream, tokens[x->n_shown++], &x->text);
+    if (is_end)
+        tokenizer_stream_finish(x->stream, &x->text);
+    if (x->text.len > 0)
+        fwrite(x->text.data, 1, x->text.len, stdout);
     fflush(stdout);
 }
 
@@ -57,16 +48,14 @@ static int complete(struct generate *x, const char *text, size_t len, int64_t li
     const struct config *const c = &x->s.config;
     struct ids ids = {0};
     struct buf rendered = {0};
-    if (x->is_question) {
-        struct prompt_template tpl;
-        TRY(prompt_template_find(&tpl, c->prompt.preset, c->prompt.prefix,
-                                 c->prompt.suffix));
-        prompt_render(&tpl, text, len, &rendered);
-    } else {
+    if (x->prompter != NULL)
+        prompter_render(x->prompter, line, (struct prompt_text){text, len}, &rendered);
+    else
         buf_append(&rendered, text, len);
-    }
+    const bool has_special = x->prompter != NULL ? prompter_has_special(x->prompter)
+                                                 : c->prompt.bos != BOS_FALSE;
     int status = tokenizer_encode(x->s.tokenizer, rendered.data, rendered.len,
-                                  c->prompt.has_bos, &ids);
+                                  has_special, &ids);
     buf_release(&rendered);
     if (status == STATUS_OK && (ids.n == 0 || ids.n > c->data.max_prompt))
         status = ERR(ERR_INPUT,
@@ -83,6 +72,7 @@ static int complete(struct generate *x, const char *text, size_t len, int64_t li
                                           .step = (int32_t)line,
                                           .max_new = c->rollout.max_new};
         x->n_shown = 0;
+        tokenizer_stream_reset(x->stream);
         groups_set_prompt(&x->g, 0, 0, ids.data, ids.n);
         status = rollout_run(x->rollout, &x->g, &slot, 1, &args, on_tick, x, &stats);
         if (status == STATUS_OK) {
@@ -94,7 +84,8 @@ static int complete(struct generate *x, const char *text, size_t len, int64_t li
     return status;
 }
 
-static int run(struct generate *x, const char *dir, const char *prompt)
+static int run(struct generate *x, const char *dir, const char *prompt,
+               bool is_question)
 {
     const struct config *const c = &x->s.config;
     const struct rollout_limits rl = {.n_slots = 1,
@@ -103,7 +94,10 @@ static int run(struct generate *x, const char *dir, const char *prompt)
                                       .n_prefill = c->data.max_prompt};
     TRY(session_load(&x->s, dir, c->data.max_prompt + c->rollout.max_new,
                      c->model.softmax, true));
+    if (is_question)
+        TRY(prompter_create(&x->prompter, &x->s, NULL));
     TRY(rollout_create(&x->rollout, &x->s.model, x->s.tokenizer, &rl));
+    tokenizer_stream_create(&x->stream, x->s.tokenizer, true, c->rollout.max_new);
     TRY(groups_init(&x->g, 1, 1, c->data.max_prompt, c->rollout.max_new, 0));
     if (prompt != NULL)
         return complete(x, prompt, strlen(prompt), 0);
@@ -131,13 +125,16 @@ int command_generate(const struct program *p, int argc, char *const *argv)
         return ERR(ERR_USAGE,
                    "usage: grpo generate MODEL [PROMPT] [section.key=value ...]");
     TRY(config_parse(&c, a.n_overrides, a.overrides));
-    struct generate x = {.is_question = flags[0].value != NULL};
+    struct generate x = {.n_shown = 0};
     int status = session_open(&x.s, p, &c);
     if (status == STATUS_OK)
-        status = run(&x, a.words[0], a.n_words > 1 ? a.words[1] : NULL);
+        status = run(&x, a.words[0], a.n_words > 1 ? a.words[1] : NULL,
+                     flags[0].value != NULL);
+    prompter_free(x.prompter);
     rollout_free(x.rollout);
     groups_release(&x.g);
     buf_release(&x.text);
+    tokenizer_stream_free(x.stream);
     session_close(&x.s);
     return status;
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "grpo/commands.h"
+#include "grpo/preset.h"
+#include "grpo/prompt.h"
 
 struct help {
     const char *name, *usage, *text;
@@ -13,7 +15,8 @@ struct help {
 };
 
 static const struct help helps[] = {
-    {"train", "grpo train [RUN.ini] [section.key=value ...]",
+    {"train",
+     "grpo train [RUN.ini] [--trajectories FILE.jsonl] [section.key=value ...]",
      "Post-trains a Mixture-of-Experts model with GRPO. Under mpirun, ranks split "
      "into\n"
      "rollout workers and learners; results do not depend on how. A run that was "
@@ -26,7 +29,22 @@ static const struct help helps[] = {
      "Writes run.dir/{config.ini, metrics.jsonl, samples.jsonl, "
      "events.out.tfevents.*,\n"
      "checkpoints/step_N/ (a Hugging Face directory), summary.json, report.html}.\n"
-     "SIGTERM or SIGUSR1: a checkpoint after the current step, then exit status 85.\n",
+     "SIGTERM or SIGUSR1: a checkpoint after the current step, then exit status 85.\n\n"
+     "--trajectories FILE.jsonl learns from completions made elsewhere, or by an "
+     "earlier\n"
+     "run's log.trajectories=true; nothing is generated. One group a line:\n"
+     "  {\"question\": \"2+3?\", \"gold\": \"5\", \"completions\": [\n"
+     "    {\"tokens\": [16, 2], \"logp\": [-0.7, -0.1], \"reward\": 1}, {\"text\": "
+     "\"6\"}]}\n"
+     "prompt: \"prompt_tokens\", else \"prompt\" as it is, else \"question\" rendered "
+     "by "
+     "prompt.*;\n"
+     "completions: rollout.group_size of them; token ids win over \"text\"; \"logp\" "
+     "of "
+     "the\n"
+     "policy that sampled (may be left out); \"reward\", else the verifier's from "
+     "\"gold\".\n"
+     "docs/trajectories.md has the rest.\n",
      "run|model|data|prompt|rollout|reward|grpo|optim|learner|eval|checkpoint|log"},
     {"pretrain", "grpo pretrain [RUN.ini] [section.key=value ...]",
      "Next-token training on JSONL pairs {\"question\", \"answer\"}: from scratch "
@@ -37,14 +55,24 @@ static const struct help helps[] = {
      "  grpo pretrain model.tokenizer=data data.train=data/pretrain.jsonl \\\n"
      "      run.dir=runs/base pretrain.steps=500 optim.lr=2e-3 optim.schedule=cosine\n",
      "run|model|data|prompt|optim|learner|checkpoint|pretrain|shape"},
-    {"eval", "grpo eval MODEL DATA.jsonl [--out FILE.jsonl] [section.key=value ...]",
+    {"eval",
+     "grpo eval MODEL DATA.jsonl [--out FILE.jsonl] [section.key=value ...]\n"
+     "       grpo eval [MODEL] DATA.jsonl --dump-prompts FILE.jsonl|FILE.json",
      "Accuracy on a problem set with its 95 % interval (Wilson), the share answered in "
      "the\n"
      "required form, and the accuracy among those. eval.samples=K also gives pass@K "
      "and\n"
-     "majority@K. --out writes every completion. The last line is JSON.\n\n"
-     "Example:\n"
-     "  grpo eval runs/a/checkpoints/step_100 gsm8k/test.jsonl eval.max_new=300\n",
+     "majority@K. --out writes every completion. The last line is JSON.\n"
+     "--dump-prompts writes what would be asked, lines {\"prompt\", \"answer\"} (or "
+     "one "
+     "list,\n"
+     "indented, where the name ends in .json), and asks nothing; a model is needed "
+     "only for\n"
+     "the tokens of presets that write bos or eos.\n\n"
+     "Examples:\n"
+     "  grpo eval runs/a/checkpoints/step_100 gsm8k/test.jsonl eval.max_new=300\n"
+     "  grpo eval gsm8k/test.jsonl --dump-prompts gsm8k_4shot.json \\\n"
+     "      prompt.preset=gsm8k-4shot prompt.shots_from=gsm8k/train.jsonl\n",
      "run|model|data|prompt|eval"},
     {"generate", "grpo generate MODEL [PROMPT] [--question] [section.key=value ...]",
      "Completes a prompt (or, without one, each line of standard input), as it is or, "
@@ -54,13 +82,26 @@ static const struct help helps[] = {
      "  grpo generate MODEL \"Tom has 3 apples\" rollout.temperature=0.7 "
      "rollout.max_new=64\n",
      "run|model|prompt|rollout"},
-    {"score", "grpo score FILE.jsonl [--response KEY] [--gold KEY] [--explain]",
-     "The verifier alone: one line of JSON per input line, in order, with score, "
-     "answer,\n"
-     "rule and reason; a table by reason on standard error. Exit status 3 when a line "
-     "was\n"
-     "malformed (the others are still scored).\n",
-     NULL},
+    {"score",
+     "grpo score FILE.jsonl [--response KEY] [--gold KEY] [--kind response|answer]\n"
+     "           [--style auto|gsm8k|math|boxed|answer] [--explain] [reward.key=value "
+     "...]",
+     "The verifier alone. Input lines are objects with a completion (\"response\") and "
+     "a "
+     "gold\n"
+     "(\"gold\", else \"answer\" or \"solution\": GSM8K, MATH and plain pairs; a "
+     "string, a "
+     "number,\n"
+     "or a list of which any counts). One line of JSON comes out per line, in order, "
+     "with\n"
+     "score, answer, rule and reason; a table by reason on standard error. --kind "
+     "answer:\n"
+     "the completion is the answer alone (also \"kind\": \"answer\" in a line). Exit "
+     "status 3\n"
+     "when a line was malformed (the others are still scored).\n\n"
+     "Example:\n"
+     "  grpo score samples.jsonl --gold answer --style gsm8k > scores.jsonl\n",
+     "reward"},
     {"synth",
      "grpo synth DIR [--seed N] [--train N] [--heldout N] [--pretrain N] [--min-steps "
      "N]\n"
@@ -83,6 +124,52 @@ static const struct help helps[] = {
      "every\n"
      "tensor by its name on disk.\n",
      "model|grpo|rollout|learner"},
+    {"objective", "grpo objective FILE.jsonl [--explain | --as ours]",
+     "For whoever ports a recipe: loss, gradients, advantages and masks of given "
+     "log-probs and\n"
+     "rewards under another engine's options. One case per line: {\"id\": ..., "
+     "\"engine\":\n"
+     "\"trl\" | \"verl\", \"options\": {that engine's own names, over its defaults}, "
+     "\"input\":\n"
+     "{\"group\": [N], \"rewards\": [N][functions], \"logp\": [N][tokens], "
+     "\"logp_old\", \"logp_ref\",\n"
+     "\"logp_rollout\", \"entropy\", \"mask\", \"truncated\": [N], \"width\"}}; one "
+     "line of JSON out\n"
+     "for each, in order, with \"error\" where an option has no counterpart. Exit "
+     "status "
+     "3 when a\n"
+     "line was malformed (the others are still done).\n"
+     "--explain prints how every option was understood, --as ours the INI lines for "
+     "it.\n",
+     NULL},
+    {"tokenize",
+     "grpo tokenize MODEL_DIR|tokenizer.json [FILE|-] [--special] [--whole]\n"
+     "       grpo tokenize MODEL_DIR|tokenizer.json [FILE|-] --jsonl | --decode",
+     "What a tokenizer makes of each line of FILE (or of standard input): a table of "
+     "ids,\n"
+     "bytes [start, end) of the line, the vocabulary's piece, and the text it stands "
+     "for.\n"
+     "--special adds what the post-processor adds (a leading <s>, say); --whole takes "
+     "the\n"
+     "whole input as one text.\n\n"
+     "--jsonl: {\"text\": ...} per line gives {\"ids\", \"ids_special\", "
+     "\"decoded\",\n"
+     "\"decoded_skip\"}: ids without and with the post-processor's tokens; the text "
+     "of ids,\n"
+     "special tokens kept; the text of ids_special, special tokens left out.\n"
+     "--decode: {\"ids\": [...]} per line gives {\"decoded\", \"decoded_skip\"}.\n"
+     "A malformed line gives {\"error\": ...} in its place and a message with its "
+     "number;\n"
+     "the others are still done, and the exit status is 3.\n\n"
+     "Ids are those of Hugging Face's tokenizers 0.23.2, patterns seeing Unicode 16;\n"
+     "--old-unicode takes the linked PCRE2's (Unicode 14 in Debian 12), as older "
+     "releases did. "
+     "MODEL_DIR may\n"
+     "hold tokenizer.json or tiktoken.model.\n\n"
+     "Examples:\n"
+     "  echo 'What is 2+3?' | grpo tokenize MODEL --special\n"
+     "  grpo tokenize MODEL texts.jsonl --jsonl > ids.jsonl\n",
+     NULL},
     {"dump",
      "grpo dump MODEL --ids FILE.jsonl --out FILE.safetensors [--grads ce|pg]\n"
      "          [section.key=value ...]",
@@ -128,6 +215,10 @@ void help_command(const char *name, FILE *out)
         if (h->sections != NULL) {
             fputs("\noptions:\n", out);
             options_help(config_options(), h->sections, out);
+            if (options_choice(h->sections, "prompt") >= 0)
+                prompt_presets_print(out);
+            if (strcmp(name, "train") == 0)
+                preset_help(out);
         }
         return;
     }

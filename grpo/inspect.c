@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "grpo/commands.h"
 #include "grpo/learner.h"
+#include "grpo/objective_recipe.h"
 #include "model/checkpoint.h"
 #include "rollout/rollout.h"
 
@@ -56,7 +57,7 @@ static int print_plan(struct session *s)
            (long long)plan.n_rows);
     printf("    rollout (KV, logits)   %12.1f  (%lld sequences)\n",
            1e-6 * (double)rollout_bytes(&s->model, &rl), (long long)rl.n_slots);
-    if (c->grpo.kl_coef > 0.0)
+    if (recipe_needs_reference(&c->grpo))
         printf("    reference policy       %12.1f\n", 1e-6 * weights);
     return STATUS_OK;
 }

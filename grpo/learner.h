@@ -43,7 +43,7 @@ struct learner_plan {
 int learner_plan(struct learner_plan *out, const struct model *m,
                  const struct config *c) WARN_UNUSED;
 
-/* Prompts first .. first + n - 1 of the step, one optimiser update. */
+/* Prompts first .. first + n - 1 of the started step, one optimiser update. */
 struct minibatch {
     const struct groups *g; /* holds the groups of this rank's leaves; info of all */
     int64_t first, n;
@@ -54,10 +54,25 @@ struct minibatch {
 struct learner_report {
     struct objective_sums sums; /* over the mini-batch, all ranks */
     struct optim_report optim;
+    double update_norm;                /* L2 norm of the change of the master weights */
     int64_t n_tokens, n_prompt_tokens; /* response and prompt tokens learned from */
     int64_t n_flat_groups;
     int64_t n_route_diffs; /* (token, layer, slot) whose expert differs from sampling */
+    double behaviour_diff_max; /* max |logp - logp recorded at sampling|, where known */
+    double aux_loss,
+        z_loss; /* of the routers, before their coefficients; 0: not asked */
 };
+/* Collective. Once per step, before its first update, on every learner rank: advantages
+ * and masks of all of the step's prompts, and what the updates need of the weights as
+ * they are (old log-probs that were not recorded or shall be recomputed, grpo.old_logp;
+ * those of the reference for a KL in the reward; the routes that R2 replays). g holds
+ * the groups of this rank's leaves and the infos (rewards, lengths, how samples ended)
+ * of all; both stay unchanged until the step's last update. */
+int learner_begin(struct learner *l, const struct groups *g) WARN_UNUSED;
+/* Collective. Whether model m, of the policy's shape, gives the log-probs and routes
+ * that g records, bit for bit; else ERR_NUMERIC. */
+int learner_verify(struct learner *l, const struct groups *g,
+                   const struct model *m) WARN_UNUSED;
 /* Collective over the learner ranks. On-policy mismatch is ERR_NUMERIC. */
 int learner_update(struct learner *l, const struct minibatch *mb,
                    struct learner_report *out) WARN_UNUSED;

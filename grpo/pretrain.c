@@ -493,10 +493,9 @@ static int load(struct pretrainer *t, const char *resume_dir)
         TRY(from_scratch(t));
     const struct hparams *const hp = &t->s.model.hp;
     const int32_t eos = hp->n_eos > 0 ? hp->eos_ids[0] : -1;
-    TRY(examples_load(&t->train, c->data.train, c->data.limit, t->s.tokenizer, eos, c));
+    TRY(examples_load(&t->train, c->data.train, c->data.limit, eos, &t->s));
     if (c->data.eval[0] != '\0' && c->pretrain.val > 0)
-        TRY(examples_load(&t->val, c->data.eval, c->pretrain.val, t->s.tokenizer, eos,
-                          c));
+        TRY(examples_load(&t->val, c->data.eval, c->pretrain.val, eos, &t->s));
     TRY(reserve(t));
     return resume_dir == NULL ? STATUS_OK : restore(t, resume_dir);
 }

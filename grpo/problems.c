@@ -11,9 +11,16 @@
 #include "core/json.h"
 
 struct problem_offsets {
+    int64_t row;
     size_t id, question, answer, gold_text; /* 0: none */
     size_t question_len, answer_len;
     struct reward_gold *gold;
+};
+
+struct loader { /* of one file */
+    struct problems *p;
+    struct reward_rules *rules;
+    struct reward_scratch *scratch;
 };
 
 struct field { /* a text borrowed from the parsed line; NULL: none */
@@ -23,7 +30,7 @@ struct field { /* a text borrowed from the parsed line; NULL: none */
 
 static const char *const question_keys[] = {"question", "problem", "prompt"};
 static const char *const answer_keys[] = {"solution", "answer"};
-static const char *const gold_keys[] = {"gold", "answer", "Answer"};
+static const char *const gold_keys[] = {"gold", "answer", "Answer", "solution"};
 static const char *const id_keys[] = {"id", "ID", "unique_id"};
 
 /* The first of `keys` that is there and not null; *out untouched if none. */
@@ -123,28 +130,64 @@ static int read_answer(struct problem_offsets *item, struct problems *p,
     return STATUS_OK;
 }
 
-/* *is_number false: the gold was read, but is not a number. */
-static int read_gold(struct problem_offsets *item, struct problems *p,
-                     const json_t *line, const char *where, bool *is_number)
+static int add_gold(struct reward_gold **g, struct reward_scratch *s, const json_t *v,
+                    const char *key, const char *where)
 {
-    struct field g = {0};
+    struct field f = {0};
     struct buf number = {0};
+    int status = text_of(&f, &number, v, key, where);
+    if (status == STATUS_OK) {
+        status = *g == NULL ? reward_gold_create(g, s, f.text, f.len)
+                            : reward_gold_add(*g, s, f.text, f.len);
+        if (status != STATUS_OK)
+            status = status_prefix(PROBLEMS_NO_VALUE, "%s: \"%s\"", where, key);
+    }
+    buf_release(&number);
+    return status;
+}
+
+int problems_gold(struct reward_gold **out, struct reward_scratch *s, const json_t *v,
+                  const char *key, const char *where)
+{
+    struct reward_gold *g = NULL;
+    int status = STATUS_OK;
+    if (json_is_array(v) && json_array_size(v) == 0)
+        return ERR(ERR_INPUT,
+                   "%s: \"%s\" is an empty list, expected at least one answer", where,
+                   key);
+    if (!json_is_array(v))
+        status = add_gold(&g, s, v, key, where);
+    for (size_t i = 0; status == STATUS_OK && i < json_array_size(v); i++)
+        status = add_gold(&g, s, json_array_get(v, i), key, where);
+    if (status == STATUS_OK)
+        *out = g;
+    else
+        reward_gold_free(g);
+    return status;
+}
+
+const json_t *problems_gold_of(const json_t *line, const char **key)
+{
+    return first_of(line, gold_keys, ARRAY_LEN(gold_keys), key);
+}
+
+static int read_gold(struct problem_offsets *item, struct loader *l, const json_t *line,
+                     const char *where)
+{
     const char *key = NULL;
-    const json_t *const v = first_of(line, gold_keys, ARRAY_LEN(gold_keys), &key);
+    struct field text = {0};
+    struct buf number = {0};
+    const json_t *const v = problems_gold_of(line, &key);
     if (v == NULL)
         return ERR(ERR_INPUT,
-                   "%s: no gold answer: expected the key \"gold\", \"answer\" or "
-                   "\"Answer\"",
+                   "%s: no gold answer: expected the key \"gold\", \"answer\", "
+                   "\"Answer\" or \"solution\"",
                    where);
-    int status = text_of(&g, &number, v, key, where);
-    if (status == STATUS_OK) {
-        status = reward_gold_create(&item->gold, g.text, g.len);
-        *is_number = status == STATUS_OK;
-        if (!*is_number)
-            status = status_prefix(status, "%s: \"%s\"", where, key);
-        else
-            item->gold_text = keep(p, g.text, g.len);
-    }
+    TRY(problems_gold(&item->gold, l->scratch, v, key, where));
+    const json_t *const first = json_is_array(v) ? json_array_get(v, 0) : v;
+    const int status = text_of(&text, &number, first, key, where);
+    if (status == STATUS_OK)
+        item->gold_text = keep(l->p, text.text, text.len);
     buf_release(&number);
     return status;
 }
@@ -180,13 +223,13 @@ static void push(struct problems *p, const struct problem_offsets *item)
     p->items[p->n++] = *item;
 }
 
-static int read_line(struct problems *p, const json_t *line, int64_t number,
+static int read_line(struct loader *l, const json_t *line, int64_t number,
                      const char *where, const struct problems_args *args)
 {
+    struct problems *const p = l->p;
     const size_t before = p->text.len;
     const bool needs_answer = args->need == PROBLEMS_ANSWER;
-    struct problem_offsets item = {0};
-    bool is_number = true;
+    struct problem_offsets item = {.row = p->n + p->n_skipped};
     if (!json_is_object(line))
         return ERR(ERR_INPUT, "%s: found %s, expected an object", where,
                    json_type_name(line));
@@ -194,13 +237,14 @@ static int read_line(struct problems *p, const json_t *line, int64_t number,
     TRY(read_answer(&item, p, line, needs_answer, where));
     TRY(read_id(&item, p, line, number, where));
     if (!needs_answer) {
-        const int status = read_gold(&item, p, line, where, &is_number);
-        if (!is_number && args->is_lenient) {
+        const int status = read_gold(&item, l, line, where);
+        if (status == PROBLEMS_NO_VALUE && args->is_lenient) {
             p->text.len = before;
             p->n_skipped++;
             return STATUS_OK;
         }
-        TRY(status);
+        if (status != STATUS_OK)
+            return status == PROBLEMS_NO_VALUE ? ERR_INPUT : status;
     }
     push(p, &item);
     return STATUS_OK;
@@ -214,9 +258,10 @@ static bool is_blank(const char *line, size_t len)
     return true;
 }
 
-static int read_all(struct problems *p, struct io_lines *r, const char *path,
+static int read_all(struct loader *l, struct io_lines *r, const char *path,
                     const struct problems_args *args)
 {
+    const struct problems *const p = l->p;
     struct buf where = {0};
     const char *line = NULL;
     size_t len = 0;
@@ -228,7 +273,7 @@ static int read_all(struct problems *p, struct io_lines *r, const char *path,
         buf_reset(&where);
         buf_printf(&where, "%s:%lld", path, (long long)r->number);
         TRY_OUT(json_parse(&root, line, len, where.data));
-        status = read_line(p, root, r->number, where.data, args);
+        status = read_line(l, root, r->number, where.data, args);
         json_decref(root);
         if (status != STATUS_OK)
             goto out;
@@ -245,7 +290,14 @@ int problems_load(struct problems *out, const char *path,
     struct io_lines r;
     TRY(io_lines_open(&r, path));
     buf_append(&p.text, "", 1);
-    const int status = read_all(&p, &r, path, args);
+    struct loader l = {.p = &p};
+    int status = reward_rules_create(&l.rules, args->verifier);
+    if (status == STATUS_OK)
+        status = reward_scratch_create(&l.scratch, l.rules);
+    if (status == STATUS_OK)
+        status = read_all(&l, &r, path, args);
+    reward_scratch_free(l.scratch);
+    reward_rules_free(l.rules);
     io_lines_close(&r);
     if (status != STATUS_OK)
         problems_release(&p);
@@ -270,7 +322,8 @@ struct problem problems_at(const struct problems *p, int64_t i)
     CHECK(i >= 0 && i < p->n, "problem %lld of %lld", (long long)i, (long long)p->n);
     const struct problem_offsets *const o = &p->items[i];
     const char *const text = p->text.data;
-    return (struct problem){.id = text + o->id,
+    return (struct problem){.row = o->row,
+                            .id = text + o->id,
                             .question = text + o->question,
                             .answer = o->answer == 0 ? NULL : text + o->answer,
                             .question_len = o->question_len,

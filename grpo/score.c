@@ -10,7 +10,8 @@
 
 #include "core/io.h"
 #include "core/json.h"
-#include "reward/reward.h"
+#include "core/options.h"
+#include "grpo/problems.h"
 
 enum { CHUNK_LINES = 512 };
 
@@ -35,39 +36,48 @@ struct row {
     const char *response;
     size_t response_len;
     struct reward_gold *gold;
+    enum reward_kind kind;
     bool is_truncated;
 };
 
-static int read_gold(struct row *row, const json_t *obj, const char *key,
+/* "answer" or "response" of the line, else the command's */
+static int read_kind(struct row *row, const json_t *obj, const struct score_options *o,
                      const char *where)
 {
-    const json_t *const v = json_object_get(obj, key);
-    char digits[32];
-    if (json_is_string(v)) {
-        const int status = reward_gold_create(&row->gold, json_string_value(v),
-                                              json_string_length(v));
-        return status == STATUS_OK ? status : status_prefix(status, "%s", where);
-    }
-    if (!json_is_integer(v))
-        return ERR(ERR_INPUT, "%s: \"%s\" is %s, expected a string or an integer",
-                   where, key, json_type_name(v));
-    const int n = snprintf(digits, sizeof(digits), "%" JSON_INTEGER_FORMAT,
-                           json_integer_value(v));
-    return reward_gold_create(&row->gold, digits, (size_t)n);
+    const char *kind = NULL;
+    size_t len = 0;
+    TRY(json_get_string(obj, "kind", &kind, &len, where));
+    if (kind == NULL)
+        kind = o->kind;
+    const int i = options_choice(SCORE_KINDS, kind);
+    if (i < 0)
+        return ERR(ERR_INPUT, "%s: \"kind\" is \"%s\", expected one of " SCORE_KINDS,
+                   where, kind);
+    row->kind = (enum reward_kind)i;
+    return STATUS_OK;
 }
 
 static int read_row(struct row *row, const json_t *obj, const struct score_options *o,
-                    const char *where)
+                    struct reward_scratch *scratch, const char *where)
 {
+    const char *key = o->gold_key;
+    const json_t *const gold = key == NULL ? problems_gold_of(obj, &key)
+                                           : json_object_get(obj, key);
     TRY(json_get_string(obj, o->response_key, &row->response, &row->response_len,
                         where));
     if (row->response == NULL)
         return ERR(ERR_INPUT,
-                   "%s: no \"%s\"; expected the completion there, or name "
-                   "another key",
+                   "%s: no \"%s\"; expected the completion there, or name another key "
+                   "with --response",
                    where, o->response_key);
+    if (gold == NULL)
+        return ERR(ERR_INPUT,
+                   "%s: no gold; expected the key \"%s\", or name another with --gold",
+                   where, key == NULL ? "gold" : key);
     TRY(json_get_bool(obj, "truncated", &row->is_truncated, NULL, where));
-    return read_gold(row, obj, o->gold_key, where);
+    TRY(read_kind(row, obj, o, where));
+    const int status = problems_gold(&row->gold, scratch, gold, key, where);
+    return status == PROBLEMS_NO_VALUE ? ERR_INPUT : status;
 }
 
 static void put_result(struct job *job, const struct row *row,
@@ -75,11 +85,11 @@ static void put_result(struct job *job, const struct row *row,
 {
     struct buf *const b = &job->out;
     buf_printf(b, "{\"score\":%d,\"answer\":", r->is_correct ? 1 : 0);
-    if (r->answer_len > 0)
-        buf_put_json_string(b, row->response + r->answer_off, r->answer_len);
+    if (r->value_len > 0)
+        buf_put_json_string(b, r->value, r->value_len);
     else
         buf_puts(b, "null");
-    buf_printf(b, ",\"rule\":\"gsm8k\",\"reason\":\"%s\"",
+    buf_printf(b, ",\"rule\":\"%s\",\"reason\":\"%s\"", r->rule,
                reward_reason_name(r->reason));
     if (is_explained) {
         buf_printf(b, ",\"line\":%" PRId64 ",\"gold\":", job->number);
@@ -105,13 +115,16 @@ static void score_line(struct job *job, const struct scorer *s,
     json_t *obj = NULL;
     int status = json_parse(&obj, job->in.data, job->in.len, where);
     if (status == STATUS_OK)
-        status = read_row(&row, obj, o, where);
+        status = read_row(&row, obj, o, scratch, where);
     buf_reset(&job->out);
     buf_reset(&job->message);
     if (status == STATUS_OK) {
         struct reward_result r;
-        reward_score(&r, s->rules, scratch, row.response, row.response_len,
-                     row.is_truncated, row.gold);
+        const struct reward_input in = {.text = row.response,
+                                        .len = row.response_len,
+                                        .kind = row.kind,
+                                        .is_truncated = row.is_truncated};
+        reward_score(&r, scratch, &in, row.gold);
         job->reason = r.reason;
         put_result(job, &row, &r, o->is_explained);
     } else {
@@ -171,16 +184,14 @@ static int score_lines(struct scorer *s)
 
 static void put_count(FILE *f, const char *name, int64_t n, int64_t n_lines)
 {
-    fprintf(f, "%-12s %10" PRId64 "  %6.2f %%\n", name, n,
-            100.0 * (double)n / (double)n_lines);
+    fprintf(f, "%-16s %10" PRId64 "  %6.2f %%\n", name, n,
+            n_lines == 0 ? 0.0 : 100.0 * (double)n / (double)n_lines);
 }
 
 static void put_summary(const struct scorer *s)
 {
     FILE *const f = s->options.err;
-    fprintf(f, "reason            lines     share\n");
-    if (s->n_lines == 0)
-        return;
+    fprintf(f, "reason                lines     share\n");
     for (int i = 0; i < REWARD_N_REASONS; i++)
         put_count(f, reward_reason_name(i), s->count[i], s->n_lines);
     put_count(f, "malformed", s->n_malformed, s->n_lines);
@@ -192,8 +203,8 @@ static int scorer_init(struct scorer *s, const struct score_options *o)
     s->options = *o;
     if (o->response_key == NULL)
         s->options.response_key = "response";
-    if (o->gold_key == NULL)
-        s->options.gold_key = "gold";
+    if (o->kind == NULL)
+        s->options.kind = "response";
     if (o->out == NULL)
         s->options.out = stdout;
     if (o->err == NULL)
@@ -201,7 +212,7 @@ static int scorer_init(struct scorer *s, const struct score_options *o)
     s->n_threads = omp_get_max_threads();
     s->jobs = mem_alloc(CHUNK_LINES * sizeof(*s->jobs));
     s->scratch = mem_alloc((size_t)s->n_threads * sizeof(*s->scratch));
-    TRY(reward_rules_create(&s->rules));
+    TRY(reward_rules_create(&s->rules, &o->verifier));
     for (int i = 0; i < s->n_threads; i++)
         TRY(reward_scratch_create(&s->scratch[i], s->rules));
     return STATUS_OK;

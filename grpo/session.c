@@ -8,6 +8,7 @@
 
 #include "core/io.h"
 #include "core/log.h"
+#include "grpo/prompter.h"
 
 static struct args_flag *find_flag(struct args_flag *flags, int n, const char *name)
 {
@@ -52,6 +53,7 @@ int session_open(struct session *s, const struct program *p, struct config *c)
     *c = (struct config){0};
     log_set_level((enum log_level)s->config.run.log);
     log_set_rank(comm_rank(p->world), comm_size(p->world));
+    TRY(prompter_check(&s->config.prompt));
     TRY(p->backend_open(&s->backend, &s->config));
     s->has_backend = true;
     return STATUS_OK;
@@ -59,10 +61,15 @@ int session_open(struct session *s, const struct program *p, struct config *c)
 
 int session_load_tokenizer(struct tokenizer **out, const char *dir)
 {
-    char *const path = io_join(dir, "tokenizer.json");
-    const int status = tokenizer_load(out, path);
-    mem_free(path);
-    return status;
+    return tokenizer_load_dir(out, dir);
+}
+
+int session_load_text(struct session *s, const char *dir)
+{
+    const char *const text_dir = s->config.model.tokenizer;
+    mem_free(s->dir);
+    s->dir = mem_strdup(dir);
+    return session_load_tokenizer(&s->tokenizer, text_dir[0] != '\0' ? text_dir : dir);
 }
 
 static bool has_tokenizer(const char *dir)
@@ -82,7 +89,7 @@ int session_load(struct session *s, const char *dir, int64_t n_pos, int softmax,
                    "no model: give its Hugging Face directory (model.path=DIR)");
     const char *const text_dir = cm->tokenizer[0] != '\0' ? cm->tokenizer : dir;
     if (is_text || has_tokenizer(text_dir))
-        TRY(session_load_tokenizer(&s->tokenizer, text_dir));
+        TRY(session_load_text(s, dir));
     const int dtype = cm->dtype == CONFIG_DTYPE_AUTO ? -1
                                                      : cm->dtype - CONFIG_DTYPE_F32;
     TRY(weights_load_to(&s->weights, &s->backend, dir, dtype));
@@ -127,6 +134,7 @@ void session_close(struct session *s)
     model_release(&s->model);
     weights_release(&s->weights);
     tokenizer_free(s->tokenizer);
+    mem_free(s->dir);
     if (s->has_backend)
         s->program->backend_close(&s->backend);
     config_release(&s->config);

@@ -47,6 +47,7 @@ struct session {
     struct backend backend;
     bool has_backend;
     struct weights weights; /* in the backend's memory */
+    char *dir;              /* the model's, once loaded; NULL: none */
     struct tokenizer *tokenizer;
     struct model model;
 };
@@ -58,6 +59,8 @@ int session_open(struct session *s, const struct program *p,
  * (model.tokenizer or dir). n_pos: longest sequence. softmax: enum config_softmax. */
 int session_load(struct session *s, const char *dir, int64_t n_pos, int softmax,
                  bool is_text) WARN_UNUSED;
+/* The tokenizer alone. */
+int session_load_text(struct session *s, const char *dir) WARN_UNUSED;
 void session_close(struct session *s);
 
 /* `bytes` of the backend's memory from rank 0 of c to the others, through host memory

@@ -81,20 +81,21 @@ static int read_options(struct synth_options *o, int64_t *vocab,
 static int train_tokenizer(const char *dir, int64_t n_vocab)
 {
     const struct problems_args args = {.need = PROBLEMS_ANSWER, .limit = 20000};
-    struct prompt_template tpl;
+    const struct prompt_template *qa = NULL;
     struct problems set;
     char *const path = io_join(dir, "pretrain.jsonl");
     int status = problems_load(&set, path, &args);
     mem_free(path);
     TRY(status);
-    status = prompt_template_find(&tpl, "qa", "", "");
+    status = prompt_preset_find(&qa, "qa");
     char **const texts = mem_alloc((size_t)set.n * sizeof(*texts));
     size_t *const lens = mem_alloc((size_t)set.n * sizeof(*lens));
     for (int64_t i = 0; status == STATUS_OK && i < set.n; i++) {
         const struct problem p = problems_at(&set, i);
+        const struct prompt_parts parts = {.question = {p.question, p.question_len}};
         struct buf text = {0};
-        prompt_render(&tpl, p.question, p.question_len, &text);
-        buf_puts(&text, " ");
+        prompt_render(qa, &parts, &text);
+        prompt_render_lead(qa, &text, &text);
         buf_append(&text, p.answer, p.answer_len);
         texts[i] = text.data;
         lens[i] = text.len;

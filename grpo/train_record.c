@@ -7,6 +7,7 @@
 
 #include "core/io.h"
 #include "core/log.h"
+#include "grpo/objective_recipe.h"
 #include "grpo/report.h"
 #include "grpo/stats.h"
 #include "grpo/trainer.h"
@@ -25,6 +26,9 @@ int record_open(struct trainer *t)
     const struct config *const c = &t->s.config;
     const int64_t last = t->step > 0 ? t->step : -1;
     struct buf text = {0};
+    struct recipe recipe;
+    TRY(recipe_init(&recipe, c));
+    recipe_describe(&recipe, "# ", &text);
     options_write(config_options(), c, &text);
     char *const path = io_join(c->run.dir, "config.ini");
     const int status = io_write_atomic(path, text.data, text.len);
@@ -33,6 +37,8 @@ int record_open(struct trainer *t)
     TRY(status);
     TRY(open_one(&t->metrics, c->run.dir, "metrics.jsonl", last));
     TRY(open_one(&t->samples, c->run.dir, "samples.jsonl", last));
+    if (c->log.has_trajectories)
+        TRY(open_one(&t->trajectories, c->run.dir, "trajectories.jsonl", last));
     if (c->log.has_tensorboard)
         TRY(events_create(&t->events, c->run.dir, t->step > 0 ? t->step + 1 : 0));
     progress_start(&t->progress, NULL, "train", t->step, c->grpo.steps);
@@ -78,26 +84,26 @@ static struct reward_stats summarise(const struct groups *g, int64_t n_groups)
     return s;
 }
 
+static void put_metric(void *t, const char *name, double value) { put(t, name, value); }
+
 static void put_learning(struct trainer *t, const struct step_stats *st)
 {
-    const struct objective_sums *const o = &st->learn.sums;
-    const double n = o->n_tokens > 0.0 ? o->n_tokens : 1.0;
     const double u = st->n_updates > 0 ? (double)st->n_updates : 1.0;
-    put(t, "loss", o->loss / u);
-    put(t, "kl_ref", o->kl_ref / n);
-    put(t, "kl_old", o->kl_old / n);
-    put(t, "entropy", o->entropy / n);
-    put(t, "ratio_mean", o->ratio / n);
-    put(t, "clip_low", o->clip_low / n);
-    put(t, "clip_high", o->clip_high / n);
+    put(t, "loss", st->learn.sums.loss / u);
+    objective_metrics(&st->learn.sums, put_metric, t);
     put(t, "grad_norm", st->learn.optim.grad_l2 / u);
     put(t, "grad_norm_l1", st->learn.optim.grad_l1 / u);
     put(t, "grad_scale", st->learn.optim.scale / u);
+    put(t, "update_norm", st->learn.update_norm / u);
     put(t, "lr", st->lr);
+    if (t->s.config.grpo.aux_coef != 0.0 || t->s.config.grpo.z_coef != 0.0) {
+        put(t, "aux_loss", st->learn.aux_loss / u);
+        put(t, "z_loss", st->learn.z_loss / u);
+    }
     put(t, "zero_var_groups", (double)st->learn.n_flat_groups);
     put(t, "n_prompt_tokens", (double)st->learn.n_prompt_tokens);
     put(t, "n_response_tokens", (double)st->learn.n_tokens);
-    put(t, "logp_diff_max", st->on_policy.logp_diff_max);
+    put(t, "logp_diff_max", st->behaviour_diff_max);
     put(t, "route_diff", (double)st->n_route_diffs);
 }
 
@@ -106,27 +112,47 @@ static void put_load(struct trainer *t)
     const struct hparams *const hp = &t->s.model.hp;
     double cv = 0.0;
     for (int64_t l = 0; l < hp->n_layers; l++)
-        cv += stats_cv(t->expert_load + l * hp->n_experts, hp->n_experts);
+        cv += stats_cv(t->now->expert_load + l * hp->n_experts, hp->n_experts);
     put(t, "expert_load_cv", cv / (double)hp->n_layers);
-    metrics_put_table(&t->metrics, "expert_load", t->expert_load, hp->n_layers,
+    metrics_put_table(&t->metrics, "expert_load", t->now->expert_load, hp->n_layers,
                       hp->n_experts);
+}
+
+/* Prompts drawn for the step, groups that gave way included. */
+static void put_draw(struct trainer *t)
+{
+    const struct draw *const d = &t->now->draw;
+    const double n = d->n_samples > 0 ? (double)d->n_samples : 1.0;
+    if (t->s.config.grpo.zero_variance != ZERO_VARIANCE_REFILL)
+        return;
+    put(t, "refill_rounds", (double)d->n_rounds);
+    put(t, "drawn_prompts", (double)d->n_prompts);
+    put(t, "drawn_reward_mean", d->reward / n);
+    put(t, "drawn_share_correct", (double)d->n_correct / n);
 }
 
 static void put_times(struct trainer *t, const struct step_stats *st)
 {
-    const struct rollout_stats *const r = &st->collect.rollout;
-    put(t, "time_rollout_s", st->collect.rollout_s);
-    put(t, "time_reward_s", st->collect.reward_s);
-    put(t, "time_exchange_s", st->collect.exchange_s);
-    put(t, "time_learn_s", st->learn_s);
+    const struct role_times *const r = &st->roles;
+    const struct rollout_stats *const made = &t->now->collect.rollout;
+    int64_t n = made->n_decode_tokens + made->n_prefill_tokens;
+    if (world_rollout_index(&t->world) < 0) /* rank 0 does not generate itself */
+        for (int64_t i = 0; i < t->now->g.n_groups * t->now->g.n_samples; i++)
+            n += t->now->g.info[i].n_tokens;
+    put(t, "time_rollout_s", r->generate_s);
+    put(t, "time_reward_s", t->now->collect.reward_s);
+    put(t, "time_exchange_s", st->exchange_s);
+    put(t, "time_learn_s", r->learn_s);
     put(t, "time_sync_s", st->sync_s);
     put(t, "time_step_s", st->step_s);
-    if (st->collect.rollout_s > 0.0)
-        put(t, "tokens_per_s_rollout",
-            (double)(r->n_decode_tokens + r->n_prefill_tokens) / st->collect.rollout_s);
-    if (st->learn_s > 0.0)
+    put(t, "idle_rollout_s", r->idle_rollout_s);
+    put(t, "idle_learn_s", r->idle_learn_s);
+    put(t, "overlap_s", r->overlap_s);
+    if (r->generate_s > 0.0)
+        put(t, "tokens_per_s_rollout", (double)n / r->generate_s);
+    if (r->learn_s > 0.0)
         put(t, "tokens_per_s_learn",
-            (double)(st->learn.n_tokens + st->learn.n_prompt_tokens) / st->learn_s);
+            (double)(st->learn.n_tokens + st->learn.n_prompt_tokens) / r->learn_s);
     put(t, "rss_bytes", (double)mem_peak_rss_bytes());
 }
 
@@ -145,66 +171,55 @@ static void put_eval(struct trainer *t, const struct eval_result *r)
     }
 }
 
-static int put_samples(struct trainer *t)
+/* tail: what the progress line says of the step */
+static void put_step(struct trainer *t, const struct step_stats *st, char *tail,
+                     size_t size)
 {
-    struct metrics *const m = &t->samples;
-    const int64_t n = t->s.config.log.samples;
-    for (int64_t p = 0; p < n && p < t->g.n_groups; p++)
-        for (int64_t s = 0; s < t->g.n_samples && s < 4; s++) {
-            const struct sample_info *const info = groups_info(&t->g, p, s);
-            const char *const q = dataset_question(t->train, t->g.problem[p]);
-            const char *const gold = reward_gold_text(
-                dataset_gold(t->train, t->g.problem[p]));
-            const char *const reason = reward_reason_name(
-                (enum reward_reason)info->reason);
-            const char *const why = finish_name((enum finish)info->finish);
-            collector_text(t->s.tokenizer, &t->g, p, s, &t->text);
-            metrics_begin(m, t->step);
-            metrics_put_int(m, "problem_index", t->g.problem[p]);
-            metrics_put_int(m, "sample", s);
-            metrics_put_string(m, "problem", q, strlen(q));
-            metrics_put_string(m, "completion", t->text.data, t->text.len);
-            metrics_put_string(m, "gold", gold, strlen(gold));
-            metrics_put_real(m, "reward", (double)info->reward);
-            metrics_put_string(m, "reason", reason, strlen(reason));
-            metrics_put_string(m, "finish", why, strlen(why));
-            metrics_put_int(m, "n_tokens", info->n_tokens);
-            TRY(metrics_end(m));
-        }
-    return STATUS_OK;
+    const struct reward_stats r = summarise(&t->now->g, t->s.config.grpo.prompts);
+    const struct role_times *const w = &st->roles;
+    put(t, "reward_mean", r.mean);
+    put(t, "reward_std", r.std);
+    put(t, "share_correct", r.correct);
+    put(t, "share_form", r.form);
+    put(t, "response_len_mean", r.len_mean);
+    put(t, "response_len_max", r.len_max);
+    put(t, "truncated_share", r.truncated);
+    put_learning(t, st);
+    if (t->given == NULL)
+        put(t, "staleness", t->now->is_on_policy ? 0.0 : 1.0);
+    put_draw(t);
+    if (!t->now->g.is_unrouted)
+        put_load(t);
+    put_times(t, st);
+    const int n = snprintf(tail, size,
+                           "reward %.3f  right %.1f%%  form %.1f%%  len %.1f  |g| %.3g "
+                           " rollout %.2fs learn %.2fs",
+                           r.mean, 100.0 * r.correct, 100.0 * r.form, r.len_mean,
+                           st->learn.optim.grad_l2 / (double)st->n_updates,
+                           w->generate_s, w->learn_s);
+    if (t->s.config.grpo.staleness > 0 && n > 0 && (size_t)n < size)
+        snprintf(tail + n, size - (size_t)n, " overlap %.2fs idle %.2f+%.2fs",
+                 w->overlap_s, w->idle_rollout_s, w->idle_learn_s);
 }
 
 int record_step(struct trainer *t, const struct step_stats *st)
 {
     char tail[256] = "";
     metrics_begin(&t->metrics, t->step);
-    if (st->n_updates > 0) {
-        const struct reward_stats r = summarise(&t->g, t->s.config.grpo.prompts);
-        put(t, "reward_mean", r.mean);
-        put(t, "reward_std", r.std);
-        put(t, "share_correct", r.correct);
-        put(t, "share_form", r.form);
-        put(t, "response_len_mean", r.len_mean);
-        put(t, "response_len_max", r.len_max);
-        put(t, "truncated_share", r.truncated);
-        put_learning(t, st);
-        put_load(t);
-        put_times(t, st);
-        snprintf(tail, sizeof(tail),
-                 "reward %.3f  right %.1f%%  form %.1f%%  len %.1f  |g| %.3g  "
-                 "rollout %.2fs learn %.2fs",
-                 r.mean, 100.0 * r.correct, 100.0 * r.form, r.len_mean,
-                 st->learn.optim.grad_l2 / (double)st->n_updates, st->collect.rollout_s,
-                 st->learn_s);
-    }
+    if (st->n_updates > 0)
+        put_step(t, st, tail, sizeof(tail));
     if (st->has_eval)
         put_eval(t, &st->eval);
     TRY(metrics_end(&t->metrics));
     if (t->s.config.log.has_tensorboard)
         TRY(events_write(&t->events, t->step));
+    if (st->has_eval)
+        TRY(record_samples(t, "eval", t->eval, &t->evaluator.g));
     if (st->n_updates > 0) {
         progress_update(&t->progress, t->step, tail);
-        TRY(put_samples(t));
+        TRY(record_samples(t, "train", t->given == NULL ? t->train : NULL, &t->now->g));
+        if (t->s.config.log.has_trajectories)
+            TRY(record_trajectories(t));
     }
     if (st->has_eval) {
         const struct eval_result *const r = &st->eval;
@@ -224,6 +239,7 @@ int record_close(struct trainer *t)
     progress_end(&t->progress);
     TRY(metrics_close(&t->metrics));
     TRY(metrics_close(&t->samples));
+    TRY(metrics_close(&t->trajectories));
     return t->s.config.log.has_tensorboard ? events_close(&t->events) : STATUS_OK;
 }
 

@@ -6,11 +6,11 @@
 #include <string.h>
 
 /* Fills the two counts; 0 in the configuration means "choose". */
-static int split(struct world *w, const struct config_run *run)
+static int split(struct world *w, const struct config_run *run, bool is_given)
 {
     const int64_t n = w->size;
     int64_t roll = run->rollout_ranks, learn = run->learner_ranks;
-    w->is_colocated = run->is_colocated || n == 1;
+    w->is_colocated = run->is_colocated || n == 1 || is_given;
     if (w->is_colocated) {
         w->n_learners = w->n_rollouts = w->size;
         return STATUS_OK;
@@ -30,19 +30,22 @@ static int split(struct world *w, const struct config_run *run)
     return STATUS_OK;
 }
 
-int world_init(struct world *w, struct comm *all, const struct config_run *run)
+int world_init(struct world *w, struct comm *all, const struct config *c)
 {
+    const bool is_given = c->data.trajectories[0] != '\0';
     *w = (struct world){.all = all, .rank = comm_rank(all), .size = comm_size(all)};
-    TRY(split(w, run));
+    TRY(split(w, &c->run, is_given));
     const bool is_learner = w->rank < w->n_learners;
     const bool is_synced = !w->is_colocated && (w->rank == 0 || !is_learner);
     TRY(comm_split(&w->learners, all, is_learner ? 0 : -1, w->rank));
+    TRY(comm_split(&w->rollouts, all, world_rollout_index(w) >= 0 ? 0 : -1, w->rank));
     return comm_split(&w->sync, all, is_synced ? 0 : -1, w->rank);
 }
 
 void world_release(struct world *w)
 {
     comm_free(w->learners);
+    comm_free(w->rollouts);
     comm_free(w->sync);
     *w = (struct world){0};
 }
@@ -56,23 +59,16 @@ int world_rollout_index(const struct world *w)
     return world_learns(w) ? -1 : w->rank - w->n_learners;
 }
 
-int64_t world_slots(const struct world *w, int64_t n, int64_t *slots)
+bool world_generates(const struct world *w, int64_t i)
 {
     const int mine = world_rollout_index(w);
-    int64_t count = 0;
-    for (int64_t p = 0; mine >= 0 && p < n; p++)
-        if (p % w->n_rollouts == mine)
-            slots[count++] = p;
-    return count;
+    return mine >= 0 && i % w->n_rollouts == mine;
 }
 
-int world_scratch_init(struct world_scratch *s, const struct world *w, int64_t n_max)
+void world_scratch_init(struct world_scratch *s, const struct world *w)
 {
     s->out = mem_alloc((size_t)w->size * sizeof(*s->out));
     s->in = mem_alloc((size_t)w->size * sizeof(*s->in));
-    s->slots = mem_alloc((size_t)n_max * sizeof(*s->slots));
-    s->n_max = n_max;
-    return STATUS_OK;
 }
 
 void world_scratch_release(struct world_scratch *s, const struct world *w)
@@ -83,7 +79,6 @@ void world_scratch_release(struct world_scratch *s, const struct world *w)
     }
     mem_free(s->out);
     mem_free(s->in);
-    mem_free(s->slots);
     *s = (struct world_scratch){0};
 }
 
@@ -106,29 +101,36 @@ static int take_infos(struct groups *g, const struct buf *in)
     return STATUS_OK;
 }
 
-int world_exchange(const struct world *w, struct world_scratch *s, struct groups *g,
-                   int64_t n, const int32_t *owner)
+int world_share_infos(struct comm *comm, struct world_scratch *s, struct groups *g,
+                      const int64_t *slots, int64_t n)
 {
-    if (w->size == 1)
+    const int size = comm_size(comm);
+    if (size == 1)
         return STATUS_OK;
-    const int64_t n_mine = world_slots(w, n, s->slots);
-    for (int r = 0; r < w->size; r++) {
+    for (int r = 0; r < size; r++) {
         buf_reset(&s->out[r]);
-        for (int64_t i = 0; i < n_mine; i++) {
-            const int64_t p = s->slots[i];
-            buf_append(&s->out[r], &p, sizeof(p));
-            buf_append(&s->out[r], groups_info(g, p, 0),
+        for (int64_t i = 0; i < n; i++) {
+            buf_append(&s->out[r], &slots[i], sizeof(slots[i]));
+            buf_append(&s->out[r], groups_info(g, slots[i], 0),
                        (size_t)g->n_samples * sizeof(struct sample_info));
         }
     }
-    TRY(comm_exchange(w->all, s->out, s->in));
-    for (int r = 0; r < w->size; r++)
+    TRY(comm_exchange(comm, s->out, s->in));
+    for (int r = 0; r < size; r++)
         TRY(take_infos(g, &s->in[r]));
+    return STATUS_OK;
+}
+
+int world_send_groups(const struct world *w, struct world_scratch *s, struct groups *g,
+                      const int64_t *slots, int64_t n, const int32_t *owner)
+{
+    if (w->size == 1)
+        return STATUS_OK;
     for (int r = 0; r < w->size; r++) {
         buf_reset(&s->out[r]);
-        for (int64_t i = 0; r != w->rank && i < n_mine; i++)
-            if (owner[s->slots[i]] == r)
-                groups_put(g, s->slots[i], &s->out[r]);
+        for (int64_t i = 0; r != w->rank && i < n; i++)
+            if (owner[slots[i]] == r)
+                groups_put(g, slots[i], &s->out[r]);
     }
     TRY(comm_exchange(w->all, s->out, s->in));
     for (int r = 0; r < w->size; r++)

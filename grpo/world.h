@@ -17,32 +17,36 @@
 struct world {
     struct comm *all;      /* borrowed */
     struct comm *learners; /* NULL on ranks that do not learn */
+    struct comm *rollouts; /* ranks that generate; NULL elsewhere */
     struct comm *sync; /* learner 0 and the ranks that only generate; NULL elsewhere */
     int rank, size, n_learners, n_rollouts;
     bool is_colocated;
 };
-int world_init(struct world *w, struct comm *all,
-               const struct config_run *run) WARN_UNUSED;
+/* Given trajectories leave nothing to generate: then every rank learns. */
+int world_init(struct world *w, struct comm *all, const struct config *c) WARN_UNUSED;
 void world_release(struct world *w);
 bool world_learns(const struct world *w);
 /* This rank's place among those that generate; -1 if it does not. */
 int world_rollout_index(const struct world *w);
 
-/* The slots p < n that this rank generates, into slots (n); returns how many. */
-int64_t world_slots(const struct world *w, int64_t n, int64_t *slots);
+/* Whether item i of a list of groups to generate is this rank's. */
+bool world_generates(const struct world *w, int64_t i);
 
-/* After generation: every rank learns every sample's info, and group p travels whole to
- * rank owner[p] (-1: nowhere). scratch: reused between calls, zero-initialise. */
+/* Buffers of the exchanges, reused between calls; zero-initialise. */
 struct world_scratch {
     struct buf *out; /* (size) */
     struct buf *in;  /* (size) */
-    int64_t *slots;  /* (n max) */
-    int64_t n_max;
 };
-int world_scratch_init(struct world_scratch *s, const struct world *w,
-                       int64_t n_max) WARN_UNUSED;
+void world_scratch_init(struct world_scratch *s, const struct world *w);
 void world_scratch_release(struct world_scratch *s, const struct world *w);
-int world_exchange(const struct world *w, struct world_scratch *s, struct groups *g,
-                   int64_t n, const int32_t *owner) WARN_UNUSED;
+/* Collective over `comm`: everyone gets the sample infos of everyone's groups slots[0
+ * .. n-1]. */
+int world_share_infos(struct comm *comm, struct world_scratch *s, struct groups *g,
+                      const int64_t *slots, int64_t n) WARN_UNUSED;
+/* Collective over all: this rank's groups slots[0 .. n-1] travel whole to owner[slot]
+ * (-1: nowhere). */
+int world_send_groups(const struct world *w, struct world_scratch *s, struct groups *g,
+                      const int64_t *slots, int64_t n,
+                      const int32_t *owner) WARN_UNUSED;
 
 #endif

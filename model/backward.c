@@ -46,8 +46,9 @@ static void moe_bwd(const struct model *m, struct acts *a, const struct batch *t
     if (loss->aux_f != NULL)
         b->router_aux_bwd(b, a->drouter, la->router_logits, a->aux_f, loss->z_coef,
                           hp->n_experts, n);
-    b->gemm_dw(b, grad_of(m, g, PARAM_ROUTER, l), a->drouter, la->xn2, &w_router, NULL,
-               n);
+    if (!g->is_router_frozen)
+        b->gemm_dw(b, grad_of(m, g, PARAM_ROUTER, l), a->drouter, la->xn2, &w_router,
+                   NULL, n);
     b->gemm_dx(b, a->dmid, a->drouter, &w_router, NULL, n);
     b->moe_combine(b, a->dmid, a->dmid, a->o, la->place, NULL, k, d, n);
     const struct weight norm = model_weight(m, PARAM_NORM2, l);
@@ -102,6 +103,7 @@ void model_backward(const struct model *m, struct acts *a, const struct batch *t
 {
     struct backend *const b = m->b;
     CHECK(a->max.mode != ACTS_INFER, "a backward on activations made for inference");
+    CHECK(!a->is_counting, "a backward while the routers' load is counted");
     if (loss->aux_f != NULL)
         b->upload(b, a->aux_f, loss->aux_f, (size_t)m->hp.n_experts * sizeof(float));
     const struct head_grads hg = {.head = grad_of(m, g, PARAM_HEAD, -1),

@@ -1,155 +1,34 @@
 /*
- * The byte alphabet, the vocabulary's hash, and byte pair merging in Hugging Face's
- * order: a heap of candidate pairs by (rank, place). A popped candidate counts when the
- * pair that now starts at its place still merges to the same id; its rank is not looked
- * at again. This matters where two pairs give one token.
+ * Byte pair merging in Hugging Face's order: a heap of candidate pairs by (rank,
+ * place). A popped candidate counts when the pair that now starts at its place still
+ * merges to the same id; its rank is not looked at again. This matters where two pairs
+ * give one token. Pieces of up to CACHE_TEXT bytes are looked up in a cache first.
  */
 #include <string.h>
 #include <xxhash.h>
 
 #include "model/tokenizer_private.h"
 
-/* GPT-2's alphabet: bytes that print stand for themselves, the other 68, in order, for
- * U+0100 onwards. */
-static bool is_own_char(int byte)
-{
-    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
-           byte >= 0xAE;
-}
-
-int32_t byte_to_char(unsigned char byte)
-{
-    if (is_own_char(byte))
-        return byte;
-    if (byte <= ' ')
-        return 0x100 + byte;
-    return byte < 0xAD ? 0x121 + byte - 0x7F : 0x143;
-}
-
-int byte_from_char(int32_t cp)
-{
-    if (cp < 0x100)
-        return cp >= 0 && is_own_char((int)cp) ? (int)cp : -1;
-    if (cp <= 0x120)
-        return cp - 0x100;
-    return cp > 0x143 ? -1 : cp == 0x143 ? 0xAD : cp - 0x121 + 0x7F;
-}
-
-static int64_t slot_of(const struct vocab *v, const char *text, size_t len)
-{
-    uint64_t h = XXH3_64bits(text, len);
-    for (;; h++) {
-        const int64_t slot = (int64_t)(h & (uint64_t)(v->n_slots - 1));
-        if (v->slots[slot] == TOKEN_NONE)
-            return slot;
-        const struct piece *const p = &v->pieces[v->slots[slot]];
-        if (p->text_len == len && memcmp(v->pool.data + p->text_off, text, len) == 0)
-            return slot;
-    }
-}
-
-static void grow_slots(struct vocab *v)
-{
-    mem_free(v->slots);
-    v->n_slots = v->n_slots == 0 ? 1024 : 2 * v->n_slots;
-    v->slots = mem_alloc((size_t)v->n_slots * sizeof(*v->slots));
-    for (int64_t i = 0; i < v->n_slots; i++)
-        v->slots[i] = TOKEN_NONE;
-    for (int64_t id = 0; id < v->n; id++) {
-        const struct piece *const p = &v->pieces[id];
-        if (p->is_used)
-            v->slots[slot_of(v, v->pool.data + p->text_off, p->text_len)] = (int32_t)id;
-    }
-}
-
-/* The bytes that the text pool[off .. off + len) stands for: mapped back when every
- * character is of the byte alphabet, else the text as it is. */
-static void put_bytes(struct vocab *v, struct piece *p, size_t off, size_t len)
-{
-    const size_t start = v->pool.len;
-    bool is_mapped = true;
-    for (size_t i = 0; i < len && is_mapped;) {
-        const char *const s = v->pool.data + off + i;
-        const int byte = byte_from_char(utf8_get(s));
-        const char c = (char)byte;
-        is_mapped = byte >= 0;
-        i += utf8_width((unsigned char)*s);
-        if (is_mapped)
-            buf_append(&v->pool, &c, 1);
-    }
-    if (!is_mapped)
-        v->pool.len = start;
-    p->bytes_off = is_mapped ? start : off;
-    p->n_bytes = (uint32_t)(is_mapped ? v->pool.len - start : len);
-}
-
-void vocab_set_decoded(struct vocab *v, int32_t id, const char *text, size_t len)
-{
-    const size_t off = v->pool.len;
-    buf_append(&v->pool, text, len);
-    put_bytes(v, &v->pieces[id], off, len);
-}
-
-int vocab_add(struct vocab *v, const char *text, size_t len, int32_t id)
-{
-    if (id < 0 || id >= MAX_TOKENS)
-        return ERR(ERR_INPUT, "token \"%.*s\" has id %d, expected 0..%d",
-                   (int)(len < 80 ? len : 80), text, id, MAX_TOKENS - 1);
-    if (id < v->n && v->pieces[id].is_used)
-        return ERR(ERR_INPUT, "tokens \"%.80s\" and \"%.*s\" share the id %d",
-                   v->pool.data + v->pieces[id].text_off, (int)(len < 80 ? len : 80),
-                   text, id);
-    if (2 * (v->n_texts + 1) > v->n_slots)
-        grow_slots(v);
-    const int64_t slot = slot_of(v, text, len);
-    if (v->slots[slot] != TOKEN_NONE)
-        return ERR(ERR_INPUT, "token \"%.*s\" is listed twice (ids %d and %d)",
-                   (int)(len < 80 ? len : 80), text, v->slots[slot], id);
-    if (id >= v->cap) {
-        const int64_t cap = id < 512 ? 1024 : 2 * (int64_t)id;
-        v->pieces = mem_realloc(v->pieces, (size_t)v->cap * sizeof(*v->pieces),
-                                (size_t)cap * sizeof(*v->pieces));
-        v->cap = cap;
-    }
-    struct piece *const p = &v->pieces[id];
-    *p = (struct piece){
-        .text_off = v->pool.len, .text_len = (uint32_t)len, .is_used = true};
-    buf_append(&v->pool, text, len + 1); /* with its NUL, for messages */
-    put_bytes(v, p, p->text_off, p->text_len);
-    v->slots[slot] = id;
-    v->n_texts++;
-    if (id >= v->n)
-        v->n = (int64_t)id + 1;
-    return STATUS_OK;
-}
-
-int32_t vocab_find(const struct vocab *v, const char *text, size_t len)
-{
-    return v->n_slots == 0 ? TOKEN_NONE : v->slots[slot_of(v, text, len)];
-}
-
-void vocab_release(struct vocab *v)
-{
-    buf_release(&v->pool);
-    mem_free(v->pieces);
-    mem_free(v->slots);
-    *v = (struct vocab){0};
-}
-
 void merges_init(struct merges *m, int64_t n)
 {
     m->n_slots = 16;
     while (m->n_slots < 2 * n)
         m->n_slots *= 2;
+    m->n = 0;
     m->slots = mem_alloc((size_t)m->n_slots * sizeof(*m->slots));
     for (int64_t i = 0; i < m->n_slots; i++)
         m->slots[i].key = MERGE_EMPTY;
 }
 
+static uint64_t merge_hash(uint64_t key)
+{
+    const uint64_t h = (key ^ key >> 29) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
+}
+
 static struct merge *merge_slot(const struct merges *m, uint64_t key)
 {
-    uint64_t h = (key ^ key >> 29) * 0x9E3779B97F4A7C15u;
-    for (h ^= h >> 32;; h++) {
+    for (uint64_t h = merge_hash(key);; h++) {
         struct merge *const e = &m->slots[h & (uint64_t)(m->n_slots - 1)];
         if (e->key == key || e->key == MERGE_EMPTY)
             return e;
@@ -161,10 +40,31 @@ static uint64_t merge_key(int32_t left, int32_t right)
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
+static void grow_merges(struct merges *m)
+{
+    struct merges old = *m;
+    merges_init(m, old.n_slots);
+    for (int64_t i = 0; i < old.n_slots; i++)
+        if (old.slots[i].key != MERGE_EMPTY)
+            *merge_slot(m, old.slots[i].key) = old.slots[i];
+    m->n = old.n;
+    merges_release(&old);
+}
+
 void merges_put(struct merges *m, int32_t left, int32_t right, int32_t rank, int32_t id)
 {
     const uint64_t key = merge_key(left, right);
-    *merge_slot(m, key) = (struct merge){.key = key, .rank = rank, .id = id};
+    if (2 * (m->n + 1) > m->n_slots)
+        grow_merges(m);
+    struct merge *const slot = merge_slot(m, key);
+    m->n += slot->key == MERGE_EMPTY;
+    *slot = (struct merge){.key = key, .rank = rank, .id = id};
+}
+
+void merges_prefetch(const struct merges *m, int32_t left, int32_t right)
+{
+    const uint64_t h = merge_hash(merge_key(left, right));
+    __builtin_prefetch(&m->slots[h & (uint64_t)(m->n_slots - 1)], 1);
 }
 
 const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right)
@@ -215,85 +115,239 @@ static struct heap_entry heap_pop(struct encode_scratch *s)
     return top;
 }
 
-/* Offers the pair of the symbols at `left` and `right`, if it is one. */
-static void offer(const struct merges *m, struct encode_scratch *s, int32_t left,
-                  int32_t right)
+/* Byte offset of a symbol in its piece, kept for rank merging alone. */
+struct merger {
+    const struct tokenizer *t;
+    struct encode_scratch *s;
+    const char *text; /* the piece */
+};
+
+/* The merge of the symbols at `left` and `right`, if they are a pair. In a tiktoken
+ * table every token is the merge of any two parts of it, and its id is the rank. */
+static bool find_merge(const struct merger *m, int32_t left, int32_t right,
+                       struct merge *out)
 {
-    if (left < 0 || right < 0)
-        return;
-    const struct merge *const e = merges_find(m, s->symbols[left].id,
-                                              s->symbols[right].id);
+    const struct symbol *const a = &m->s->symbols[left], *const b =
+                                                             &m->s->symbols[right];
+    if (m->t->bpe.is_rank) {
+        const int32_t id = vocab_find_model(&m->t->vocab, m->text + left,
+                                            (size_t)a->len + b->len);
+        *out = (struct merge){.rank = id, .id = id};
+        return id != TOKEN_NONE;
+    }
+    const struct merge *const e = merges_find(&m->t->bpe.merges, a->id, b->id);
     if (e != NULL)
-        heap_push(s, (struct heap_entry){.order = (uint64_t)(uint32_t)e->rank << 32 |
-                                                  (uint32_t)left,
-                                         .id = e->id});
+        *out = *e;
+    return e != NULL;
 }
 
-static void merge_all(const struct merges *m, struct encode_scratch *s)
+static void offer(const struct merger *m, int32_t left, int32_t right)
 {
-    while (s->n_heap > 0) {
-        const struct heap_entry top = heap_pop(s);
+    struct merge e;
+    if (left >= 0 && right >= 0 && find_merge(m, left, right, &e))
+        heap_push(m->s, (struct heap_entry){.order = (uint64_t)(uint32_t)e.rank << 32 |
+                                                     (uint32_t)left,
+                                            .id = e.id});
+}
+
+static void merge_all(const struct merger *m)
+{
+    struct symbol *const symbols = m->s->symbols;
+    while (m->s->n_heap > 0) {
+        const struct heap_entry top = heap_pop(m->s);
         const int32_t place = (int32_t)(uint32_t)top.order;
-        struct symbol *const left = &s->symbols[place];
-        if (left->is_dead || left->next < 0)
+        struct symbol *const left = &symbols[place];
+        struct merge e;
+        if (left->len == 0 || left->next < 0)
             continue;
-        struct symbol *const right = &s->symbols[left->next];
-        const struct merge *const e = merges_find(m, left->id, right->id);
-        if (e == NULL || e->id != top.id)
+        struct symbol *const right = &symbols[left->next];
+        if (!find_merge(m, place, left->next, &e) || e.id != top.id)
             continue;
         left->id = top.id;
         left->next = right->next;
-        right->is_dead = true;
+        left->len += right->len;
+        right->len = 0;
         if (left->next >= 0)
-            s->symbols[left->next].prev = place;
-        offer(m, s, left->prev, place);
-        offer(m, s, place, left->next);
+            symbols[left->next].prev = place;
+        offer(m, left->prev, place);
+        offer(m, place, left->next);
     }
 }
 
+static void put_symbol(struct encode_scratch *s, int32_t *n, int32_t id, size_t len)
+{
+    s->symbols[*n] = (struct symbol){
+        .id = id, .prev = *n - 1, .next = *n + 1, .len = (uint32_t)len};
+    ++*n;
+}
+
+/* Symbols of a piece: at most one per byte of the piece and its affixes, and a pending
+ * unknown one. */
+static void reserve_symbols(struct encode_scratch *s, size_t len)
+{
+    const int64_t need = (int64_t)len + 1;
+    if (need <= s->n_symbols_cap)
+        return;
+    const int64_t cap = 2 * need + 256;
+    mem_free(s->symbols);
+    s->symbols = mem_alloc((size_t)cap * sizeof(*s->symbols));
+    s->n_symbols_cap = cap;
+}
+
+/* What a character is looked up as: with the prefix behind the first, and the suffix on
+ * the last. */
+static struct span affixed(const struct bpe *b, struct encode_scratch *s, const char *c,
+                           size_t width, bool is_first, bool is_last)
+{
+    buf_reset(&s->mapped);
+    if (!is_first)
+        buf_append(&s->mapped, b->prefix, b->prefix_len);
+    buf_append(&s->mapped, c, width);
+    if (is_last)
+        buf_append(&s->mapped, b->suffix, b->suffix_len);
+    return (struct span){0, s->mapped.len};
+}
+
+static bool put_bytes(const struct bpe *b, struct encode_scratch *s, const char *c,
+                      size_t width, int32_t *n)
+{
+    for (size_t i = 0; i < width; i++)
+        if (b->byte_ids[(unsigned char)c[i]] == TOKEN_NONE)
+            return false;
+    for (size_t i = 0; i < width; i++)
+        put_symbol(s, n, b->byte_ids[(unsigned char)c[i]], 1);
+    return true;
+}
+
+/* Characters to symbols. Unknown ones in a row are one where fuse_unk says so; the
+ * pending one does not come before tokens of bytes (as in Hugging Face's code). */
+static int spell(const struct tokenizer *t, struct encode_scratch *s, const char *text,
+                 size_t len, int32_t *n)
+{
+    const struct bpe *const b = &t->bpe;
+    const bool has_affix = b->prefix_len + b->suffix_len > 0;
+    size_t unk_len = 0;
+    *n = 0;
+    reserve_symbols(s, has_affix ? len * (1 + b->prefix_len) + b->suffix_len : len);
+    for (size_t i = 0; i < len;) {
+        const size_t width = utf8_width((unsigned char)text[i]);
+        const char *c = text + i;
+        size_t c_len = width;
+        if (has_affix) {
+            c_len = affixed(b, s, c, width, i == 0, i + width == len).len;
+            c = s->mapped.data;
+        }
+        i += width;
+        const int32_t id = vocab_find_model(&t->vocab, c, c_len);
+        if (id == TOKEN_NONE && b->has_byte_fallback && put_bytes(b, s, c, c_len, n))
+            continue;
+        if (id == TOKEN_NONE && b->unk_token == NULL)
+            continue;
+        if (id == TOKEN_NONE && b->unk_id == TOKEN_NONE)
+            return ERR(ERR_INPUT,
+                       "the unk_token \"%s\" is needed, but not in the vocabulary",
+                       b->unk_token);
+        if (unk_len > 0 && (id != TOKEN_NONE || !b->has_fuse_unk)) {
+            put_symbol(s, n, b->unk_id, unk_len);
+            unk_len = 0;
+        }
+        if (id == TOKEN_NONE)
+            unk_len += width;
+        else
+            put_symbol(s, n, id, width);
+    }
+    if (unk_len > 0)
+        put_symbol(s, n, b->unk_id, unk_len);
+    return STATUS_OK;
+}
+
+static void spell_bytes(const struct tokenizer *t, struct encode_scratch *s,
+                        const char *text, size_t len, int32_t *n)
+{
+    *n = 0;
+    reserve_symbols(s, len);
+    for (size_t i = 0; i < len; i++) {
+        const int32_t id = t->bpe.byte_ids[(unsigned char)text[i]];
+        if (id != TOKEN_NONE)
+            put_symbol(s, n, id, 1);
+    }
+}
+
+/* A whole piece that is a token. */
 static int32_t whole_piece(const struct tokenizer *t, struct encode_scratch *s,
                            const char *text, size_t len)
 {
+    if (!t->bpe.is_raw || t->bpe.is_rank)
+        return vocab_find_model(&t->vocab, text, len);
     buf_reset(&s->mapped);
     for (size_t i = 0; i < len; i++) {
         char utf8[4];
         const size_t n = utf8_put(utf8, byte_to_char((unsigned char)text[i]));
         buf_append(&s->mapped, utf8, n);
     }
-    const int32_t id = vocab_find(&t->vocab, s->mapped.data, s->mapped.len);
-    return id >= 0 && t->vocab.pieces[id].is_model ? id : TOKEN_NONE;
+    return vocab_find_model(&t->vocab, s->mapped.data, s->mapped.len);
 }
 
-void bpe_encode(const struct tokenizer *t, struct encode_scratch *s, const char *text,
-                size_t len, struct ids *out)
+static int encode_piece(const struct tokenizer *t, struct encode_scratch *s, size_t off,
+                        size_t len, struct ids *out)
 {
-    if (t->has_ignore_merges && len > 0) {
+    const char *const text = s->text.bytes.data + off;
+    const struct merger m = {.t = t, .s = s, .text = text};
+    int32_t n = 0;
+    if (t->bpe.has_ignore_merges) {
         const int32_t id = whole_piece(t, s, text, len);
         if (id != TOKEN_NONE) {
-            ids_push(out, id);
-            return;
+            encode_push(s, &s->text, out, id, off, len);
+            return STATUS_OK;
         }
     }
-    if ((int64_t)len > s->n_symbols_cap) {
-        const int64_t cap = len < 128 ? 256 : 2 * (int64_t)len;
-        mem_free(s->symbols);
-        s->symbols = mem_alloc((size_t)cap * sizeof(*s->symbols));
-        s->n_symbols_cap = cap;
-    }
-    int32_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        const int32_t id = t->byte_ids[(unsigned char)text[i]];
-        if (id == TOKEN_NONE)
-            continue;
-        s->symbols[n] = (struct symbol){.id = id, .prev = n - 1, .next = n + 1};
-        n++;
-    }
+    if (t->bpe.is_raw)
+        spell_bytes(t, s, text, len, &n);
+    else
+        TRY(spell(t, s, text, len, &n));
     if (n == 0)
-        return;
+        return STATUS_OK;
     s->symbols[n - 1].next = -1;
     for (int32_t i = 0; i + 1 < n; i++)
-        offer(&t->merges, s, i, i + 1);
-    merge_all(&t->merges, s);
-    for (int32_t i = 0; i >= 0; i = s->symbols[i].next)
-        ids_push(out, s->symbols[i].id);
+        offer(&m, i, i + 1);
+    merge_all(&m);
+    for (int32_t i = 0; i >= 0; i = s->symbols[i].next) {
+        encode_push(s, &s->text, out, s->symbols[i].id, off, s->symbols[i].len);
+        off += s->symbols[i].len;
+    }
+    return STATUS_OK;
+}
+
+static struct cached_piece *cache_slot(struct encode_scratch *s, const char *text,
+                                       size_t len)
+{
+    if (s->cache == NULL)
+        s->cache = mem_alloc(CACHE_SLOTS * sizeof(*s->cache));
+    return &s->cache[XXH3_64bits(text, len) & (CACHE_SLOTS - 1)];
+}
+
+int bpe_encode(const struct tokenizer *t, struct encode_scratch *s, size_t off,
+               size_t len, struct ids *out)
+{
+    const char *const text = s->text.bytes.data + off;
+    if (len == 0)
+        return STATUS_OK;
+    if (len > CACHE_TEXT || s->has_places)
+        return encode_piece(t, s, off, len, out);
+    struct cached_piece *const c = cache_slot(s, text, len);
+    if (c->len == len && memcmp(c->text, text, len) == 0) {
+        ids_append(out, c->ids, c->n);
+        return STATUS_OK;
+    }
+    const int64_t before = out->n;
+    TRY(encode_piece(t, s, off, len, out));
+    const int64_t n = out->n - before;
+    if (n <= CACHE_IDS) {
+        c->len = (uint8_t)len;
+        c->n = (uint8_t)n;
+        memcpy(c->text, text, len);
+        if (n > 0)
+            memcpy(c->ids, out->data + before, (size_t)n * sizeof(*c->ids));
+    }
+    return STATUS_OK;
 }

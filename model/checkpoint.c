@@ -24,6 +24,7 @@ static int check_space(const char *dir, const struct checkpoint *what)
     int64_t bytes, wanted;
     if (!checked_mul(hparams_n_params(what->hp),
                      (int64_t)dtype_bytes(what->dtype) + 4 * n_f32, &bytes) ||
+        !checked_add(bytes, what->extra_bytes, &bytes) ||
         !checked_mul(bytes, 2, &wanted))
         wanted = bytes = INT64_MAX;
     const int64_t free_bytes = io_free_bytes(dir);
@@ -75,7 +76,9 @@ static int save_trainer(const char *dir, int64_t step, const struct checkpoint *
     if (what->state_json == NULL)
         return STATUS_OK;
     char *const trainer = io_join(dir, "trainer");
-    const int status = io_mkdirs(trainer);
+    int status = io_mkdirs(trainer);
+    if (status == STATUS_OK && what->extra != NULL)
+        status = what->extra(trainer, what->user);
     mem_free(trainer);
     TRY(status);
     TRY(save_arena(dir, master_name, what, what->master));
@@ -142,6 +145,14 @@ out:
     mem_free(dir);
     mem_free(tmp);
     return status;
+}
+
+char *checkpoint_trainer_path(const char *dir, const char *name)
+{
+    char *const trainer = io_join(dir, "trainer");
+    char *const path = io_join(trainer, name);
+    mem_free(trainer);
+    return path;
 }
 
 bool checkpoint_has_trainer(const char *dir)

@@ -26,11 +26,16 @@ struct checkpoint {
     struct backend *b;   /* whose memory the arenas are; NULL: host memory */
     const void *weights; /* arena of `dtype` */
     enum dtype dtype;
-    const float *master;           /* fp32 arenas; NULL: no such file. */
-    const float *adam_m, *adam_v;  /* master NULL with dtype F32: weights are it */
-    const char *state_json;        /* text of a JSON object: optimiser steps, seed, data
-                                      cursor; "schema" and "step" are put in. NULL:
-                                      weights alone, no trainer/ */
+    const float *master;          /* fp32 arenas; NULL: no such file. */
+    const float *adam_m, *adam_v; /* master NULL with dtype F32: weights are it */
+    const char *state_json;       /* text of a JSON object: optimiser steps, seed, data
+                                     cursor; "schema" and "step" are put in. NULL:
+                                     weights alone, no trainer/ */
+    /* Adds files to trainer/ (the directory's path is given) before the manifest is
+     * written; NULL: none. extra_bytes: theirs, about, for the check of the space */
+    int (*extra)(const char *trainer_dir, void *user);
+    void *user;
+    int64_t extra_bytes;
     const char *tokenizer_dir;     /* NULL: no tokenizer files. Not a checkpoint of this
                                       run: pruning would take it away */
     int64_t max_shard_bytes;       /* 0: 5 GB */
@@ -58,6 +63,8 @@ int checkpoint_find_latest(const char *run_dir, char **dir_out,
 int checkpoint_load_trainer(const char *dir, const struct hparams *hp,
                             const struct param_table *t, float *master, float *adam_m,
                             float *adam_v, json_t **state_out) WARN_UNUSED;
+/* Path of a file in trainer/ of a checkpoint; mem_free */
+char *checkpoint_trainer_path(const char *dir, const char *name);
 /* The same into arenas of b's memory (NULL: host memory) */
 int checkpoint_load_trainer_to(struct backend *b, const char *dir,
                                const struct hparams *hp, const struct param_table *t,

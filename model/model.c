@@ -10,6 +10,7 @@
 
 #include "core/carve.h"
 #include "core/mem.h"
+#include "model/route.h"
 
 int model_init(struct model *m, struct backend *b, const struct hparams *hp,
                const void *data, enum dtype dtype, int64_t n_pos, int64_t n_softmax)
@@ -136,6 +137,8 @@ static void lay_out_backward(struct acts *a, struct carver *c, const struct hpar
     a->head_dent = carve_f32(c, m, 1);
     a->router_sums = carve(c, 2 * hp->n_experts + 1, sizeof(double));
     a->aux_f = carve_f32(c, hp->n_experts, 1);
+    a->own_experts = carve_i32(c, hp->n_layers * n * hp->top_k);
+    a->load = carve(c, hp->n_layers * (2 * hp->n_experts + 1), sizeof(double));
 }
 
 /* layers is an array of L, filled. */
@@ -229,7 +232,7 @@ static void moe_fwd(const struct model *m, struct acts *a, const struct layer_ac
     const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
     const struct weight w_down = model_weight(m, PARAM_DOWN, l);
     b->gemm_fwd(b, la->router_logits, la->xn2, &w_router, NULL, n);
-    b->router_fwd(b, la->experts, la->weights, la->router_logits, hp->n_experts, k, n);
+    model_route(m, a, la, l, n);
     b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
     b->rows_gather(b, la->xg, la->xn2, la->src, k, d, nk);
     b->gemm_fwd(b, la->gu, la->xg, &w_gate_up, la->off, nk);

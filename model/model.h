@@ -94,6 +94,9 @@ struct acts {
     float *dhead_x, *dhead_xn; /* (M, D) */
     double *router_sums;       /* (2E + 1): prob, count, z over all layers */
     float *aux_f;              /* (E) */
+    int32_t *own_experts;      /* (L, n_rows max, K): routers' choice under replay */
+    double *load;              /* (L, 2E + 1), see model_load_start */
+    bool is_replayed, is_counting;
     struct backend *b;
     void *block;
     size_t block_bytes, cache_layer_bytes, dcache_bytes;
@@ -107,6 +110,21 @@ void acts_release(struct acts *a);
 
 /* Rows of `t` through all layers: a->x_last, a->experts, and the caches. */
 void model_forward(const struct model *m, struct acts *a, const struct batch *t);
+
+/* Routing replay: model_forward takes these experts, host (L, n_rows, K) ids in slot
+ * order for the n_rows rows of its batch, in place of its routers' choice, which goes
+ * to a->own_experts; weights and gradients are those of the router's probabilities on
+ * the given experts (R3, arXiv 2510.11370). Stays until called with NULL. Not
+ * ACTS_INFER. */
+void model_replay(const struct model *m, struct acts *a, const int32_t *routes,
+                  int64_t n_rows);
+
+/* Load statistics: from start to end, each model_forward adds, per layer and rows
+ * ascending, what router_stats does: prob (E), count (E), z. The sums do not depend on
+ * how rows were split into forwards. load: host (L, 2E + 1), =. Not ACTS_INFER; no
+ * backward in between. */
+void model_load_start(const struct model *m, struct acts *a);
+void model_load_end(const struct model *m, struct acts *a, double *load);
 
 /* Logits (n, V) of rows of x (host indices into it, n <= n_head_rows) in a->logits. */
 void model_logits(const struct model *m, struct acts *a, const float *x,
@@ -128,6 +146,8 @@ struct model_grads {
     float *data; /* n_elems */
     float *tied; /* embedding's own part when tied (n_elems of PARAM_EMBED), so
                     that batches may be split anywhere; else NULL */
+    bool is_router_frozen; /* the routers' own gradients are left out (stay 0); what
+                              flows through them to the rows is not */
 };
 /* What the backward needs of the loss: dlogp and dent (dL/dlogp, dL/dentropy; dent may
  * be NULL) for the same rows, targets and order as model_logprobs had. */

@@ -103,6 +103,8 @@ int optim_step(struct optim *o, const float *grad, const struct optim_args *args
     a.bias2 = (float)(1.0 - pow(args->beta2, (double)o->n_updates));
     for (int64_t i = 0; i < o->table->n; i++) {
         const struct param *const p = &o->table->items[i];
+        if (args->is_router_frozen && p->role == PARAM_ROUTER)
+            continue;
         a.decay = p->is_decayed ? (float)args->weight_decay : 0.0f;
         char *const copy = o->copy == NULL
                                ? NULL

@@ -28,6 +28,7 @@ struct optim_args {
     double lr, beta1, beta2, eps, weight_decay;
     double clip_l2; /* scale = min(1, clip / (norm + 1e-6)); 0: off */
     double clip_l1; /* then the same on the L1 norm of the scaled gradient; 0: off */
+    bool is_router_frozen; /* routers keep weight, master and moments as they are */
 };
 
 struct optim_report {

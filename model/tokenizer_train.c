@@ -92,22 +92,21 @@ static int count_words(struct trainer *t, const char *const *texts, const size_t
                        int64_t n_texts)
 {
     struct pretokenizer pre = {.n_steps = 1};
-    struct encode_scratch s = {0};
+    struct encode_scratch s = {.n_heap = 0};
     int status = STATUS_OK;
     pre.steps[0].behavior = SPLIT_ISOLATED;
-    TRY(split_step_compile(&pre.steps[0], train_pattern, strlen(train_pattern),
-                           "tokenizer training"));
+    TRY(pattern_compile(&pre.steps[0].pattern, train_pattern, strlen(train_pattern),
+                        "tokenizer training"));
     for (int64_t i = 0; status == STATUS_OK && i < n_texts; i++) {
         if (!utf8_is_valid(texts[i], lens[i])) {
             status = ERR(ERR_INPUT, "text %lld to train a tokenizer on is not UTF-8",
                          (long long)i);
             break;
         }
-        buf_reset(&s.text);
-        buf_append(&s.text, texts[i], lens[i]);
+        text_set(&s.text, texts[i], 0, lens[i], false);
         status = pretokenizer_run(&pre, &s);
         for (int64_t j = 0; status == STATUS_OK && j < s.spans.n; j++)
-            count_word(t, s.text.data + s.spans.data[j].off, s.spans.data[j].len);
+            count_word(t, s.text.bytes.data + s.spans.data[j].off, s.spans.data[j].len);
     }
     encode_scratch_release(&s);
     pretokenizer_release(&pre);

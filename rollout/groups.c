@@ -1,8 +1,8 @@
 /*
  * Slots and their serialisation. The wire form of a group: int64 {p, problem,
  * n_prompt}, prompt ids, then per sample its info and the used parts of tokens, logp
- * and routes. Ranks of one job run one binary on one kind of machine, so native byte
- * order is the wire's.
+ * and routes, then the prompt's routes. Ranks of one job run one binary on one kind of
+ * machine, so native byte order is the wire's.
  */
 #include "rollout/groups.h"
 
@@ -31,6 +31,8 @@ static void lay_out(struct groups *g, struct carver *c)
     g->tokens = carve_i32(c, n * g->max_new);
     g->logp = carve_f32(c, n, g->max_new);
     g->routes = carve(c, n * g->max_new * g->route_width, sizeof(*g->routes));
+    g->prompt_routes = carve(c, g->n_groups * g->max_prompt * g->route_width,
+                             sizeof(*g->prompt_routes));
 }
 
 int groups_init(struct groups *g, int64_t n_groups, int64_t n_samples,
@@ -90,9 +92,23 @@ uint16_t *groups_routes(const struct groups *g, int64_t p, int64_t s)
     return g->routes + (p * g->n_samples + s) * g->max_new * g->route_width;
 }
 
+uint16_t *groups_prompt_routes(const struct groups *g, int64_t p)
+{
+    return g->prompt_routes + p * g->max_prompt * g->route_width;
+}
+
 struct sample_info *groups_info(const struct groups *g, int64_t p, int64_t s)
 {
     return g->info + p * g->n_samples + s;
+}
+
+bool groups_is_flat(const struct groups *g, int64_t p)
+{
+    const struct sample_info *const info = groups_info(g, p, 0);
+    for (int64_t s = 1; s < g->n_samples; s++)
+        if (info[s].reward != info[0].reward)
+            return false;
+    return true;
 }
 
 void groups_put(const struct groups *g, int64_t p, struct buf *out)
@@ -109,6 +125,8 @@ void groups_put(const struct groups *g, int64_t p, struct buf *out)
         buf_append(out, groups_routes(g, p, s),
                    n * (size_t)g->route_width * sizeof(uint16_t));
     }
+    buf_append(out, groups_prompt_routes(g, p),
+               (size_t)(head[2] * g->route_width) * sizeof(uint16_t));
 }
 
 /* Takes `bytes` from the front of the buffer into dst. */
@@ -163,7 +181,8 @@ static int take_group(struct groups *g, const struct buf *in, size_t *off)
         TRY(take(in, off, groups_routes(g, p, s),
                  n * (size_t)g->route_width * sizeof(uint16_t)));
     }
-    return STATUS_OK;
+    return take(in, off, groups_prompt_routes(g, p),
+                (size_t)(n_prompt * g->route_width) * sizeof(uint16_t));
 }
 
 int groups_take(struct groups *g, const struct buf *in)

@@ -4,8 +4,10 @@
  * step is slot p everywhere.
  *
  * Sample s of group p is row i = p G + s of the per-sample arrays. Log-probabilities
- * are those of the full temperature-scaled distribution at sampling time. routes[t] are
- * the experts of the row that predicted token t: (L, K) ids.
+ * are those of the full temperature-scaled distribution at sampling time; NaN: not
+ * known (trajectories from elsewhere). routes[t] are the experts of the row that
+ * predicted token t: (L, K) ids; prompt_routes those of the prompt's rows, of which the
+ * last predicted every sample's token 0.
  */
 #ifndef ROLLOUT_GROUPS_H
 #define ROLLOUT_GROUPS_H
@@ -40,8 +42,10 @@ struct sample_info {
 struct groups {
     int64_t n_groups, n_samples; /* P, G */
     int64_t max_prompt, max_new, route_width;
+    bool is_unrouted;         /* routes are not known, in spite of route_width */
     int32_t *prompt;          /* (P, max_prompt) */
     int32_t *n_prompt;        /* (P); 0: not held here */
+    uint16_t *prompt_routes;  /* (P, max_prompt, route_width) */
     int64_t *problem;         /* (P) index into the problem set */
     struct sample_info *info; /* (P G) */
     int32_t *tokens;          /* (P G, max_new) */
@@ -61,7 +65,11 @@ void groups_set_prompt(struct groups *g, int64_t p, int64_t problem, const int32
 int32_t *groups_tokens(const struct groups *g, int64_t p, int64_t s);
 float *groups_logp(const struct groups *g, int64_t p, int64_t s);
 uint16_t *groups_routes(const struct groups *g, int64_t p, int64_t s);
+uint16_t *groups_prompt_routes(const struct groups *g, int64_t p);
 struct sample_info *groups_info(const struct groups *g, int64_t p, int64_t s);
+
+/* All rewards of the group are equal: it teaches nothing. */
+bool groups_is_flat(const struct groups *g, int64_t p);
 
 /* A whole group as bytes, and back into its slot. */
 void groups_put(const struct groups *g, int64_t p, struct buf *out);

@@ -11,14 +11,14 @@
 
 #include "core/carve.h"
 #include "core/mem.h"
+#include "rollout/stops.h"
 
 struct prompt {
     int64_t group;
     int64_t next_sample; /* not started yet */
     int64_t n_open;      /* samples not finished */
     int64_t n_pages;
-    int32_t *pages;   /* (max prompt pages) */
-    uint16_t *routes; /* (route width max) of the last row */
+    int32_t *pages; /* (max prompt pages) */
 };
 
 struct slot {
@@ -26,8 +26,8 @@ struct slot {
     int64_t group, sample;
     struct prompt *prompt;
     int64_t n_shared, n_pages;
-    int32_t *pages;  /* (max pages of a sequence); the first ones are the prompt's */
-    struct buf tail; /* text so far, for stop strings */
+    int32_t *pages; /* (max pages of a sequence); the first ones are the prompt's */
+    struct stop_search stops;
 };
 
 struct rollout {
@@ -39,7 +39,7 @@ struct rollout {
     struct slot *slots;
     struct prompt *prompts; /* (n_slots): at most one per running sample */
     int32_t *free_pages;
-    int64_t n_free, n_pages, seq_pages, prompt_pages, route_width;
+    int64_t n_free, n_pages, seq_pages, prompt_pages;
     float *hidden; /* backend (n_slots, D): prompts' last rows */
     struct sample_row *rows_host, *rows_dev;
     int32_t *token_dev, *token_host, *index_host, *route_host;
@@ -99,11 +99,9 @@ static void lay_out_host(struct rollout *r, struct carver *c)
     r->route_dst = carve(c, n, sizeof(uint16_t *));
     int32_t *const slot_pages = carve_i32(c, n * r->seq_pages);
     int32_t *const prompt_pages = carve_i32(c, n * r->prompt_pages);
-    uint16_t *const routes = carve(c, n * r->route_width, sizeof(uint16_t));
     for (int64_t i = 0; c->base != NULL && i < n; i++) {
         r->slots[i].pages = slot_pages + i * r->seq_pages;
         r->prompts[i].pages = prompt_pages + i * r->prompt_pages;
-        r->prompts[i].routes = routes + i * r->route_width;
     }
 }
 
@@ -151,7 +149,6 @@ int rollout_create(struct rollout **out, const struct model *m,
     r->seq_pages = n_blocks(max->max_prompt + max->max_new);
     r->prompt_pages = n_blocks(max->max_prompt);
     r->n_pages = acts_limits_of(&r->max).n_pages;
-    r->route_width = m->hp.n_layers * m->hp.top_k;
     const int status = reserve(r);
     if (status != STATUS_OK) {
         rollout_free(r);
@@ -166,7 +163,7 @@ void rollout_free(struct rollout *r)
     if (r == NULL)
         return;
     for (int64_t i = 0; r->slots != NULL && i < r->max.n_slots; i++)
-        buf_release(&r->slots[i].tail);
+        stop_search_release(&r->slots[i].stops);
     batch_release(&r->batch);
     acts_release(&r->acts);
     r->m->b->forget(r->m->b, r);
@@ -194,18 +191,24 @@ static void give_page(struct rollout *r, int32_t page)
     r->free_pages[r->n_free++] = page;
 }
 
-/* For i < n: the experts of row rows[i] of the last forward, (L, K), into dst[i]. */
-static void read_routes(struct rollout *r, int64_t n_rows, const int32_t *rows,
-                        uint16_t *const *dst, int64_t n)
+/* The experts of all rows of the n prompts prefilled last, which lie one after the
+ * other, into the groups. */
+static void read_prompt_routes(struct rollout *r, int64_t n)
 {
     struct backend *const b = r->m->b;
+    const struct groups *const g = r->g;
     const int64_t k = r->m->hp.top_k;
     for (int64_t l = 0; l < r->m->hp.n_layers; l++) {
         b->download(b, r->route_host, r->acts.layers[l].experts,
-                    (size_t)(n_rows * k) * sizeof(int32_t));
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t s = 0; s < k; s++)
-                dst[i][l * k + s] = (uint16_t)r->route_host[rows[i] * k + s];
+                    (size_t)(r->batch.n_rows * k) * sizeof(int32_t));
+        const int32_t *from = r->route_host;
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t p = r->waiting[r->n_waiting - n + i]->group;
+            uint16_t *to = groups_prompt_routes(g, p) + l * k;
+            for (int64_t t = 0; t < g->n_prompt[p]; t++, to += g->route_width)
+                for (int64_t s = 0; s < k; s++)
+                    to[s] = (uint16_t)*from++;
+        }
     }
 }
 
@@ -240,7 +243,6 @@ static void prefill(struct rollout *r, int64_t n_wanted)
         const int64_t row = batch_add_rows(&r->batch, g->prompt + p * g->max_prompt,
                                            n_prompt, 0, pr->pages);
         r->index_host[n] = (int32_t)(row + n_prompt - 1);
-        r->route_dst[n] = pr->routes;
         r->waiting[r->n_waiting++] = pr;
         r->next_group++;
         n++;
@@ -253,7 +255,7 @@ static void prefill(struct rollout *r, int64_t n_wanted)
                 r->acts.x_last + r->index_host[i] * d, (size_t)d * sizeof(float));
     }
     if (g->route_width > 0)
-        read_routes(r, r->batch.n_rows, r->index_host, r->route_dst, n);
+        read_prompt_routes(r, n);
     r->stats.n_prefill_tokens += r->batch.n_rows;
 }
 
@@ -284,7 +286,7 @@ static void start_sample(struct rollout *r, struct slot *sl, struct prompt *pr)
     memcpy(sl->pages, pr->pages, (size_t)n_shared * sizeof(int32_t));
     if (n_prompt % KV_BLOCK != 0)
         sl->pages[sl->n_pages++] = copy_page(r, pr->pages[n_shared]);
-    buf_reset(&sl->tail);
+    stop_search_reset(&sl->stops);
     groups_info(r->g, sl->group, sl->sample)->n_tokens = 0;
 }
 
@@ -323,25 +325,6 @@ static void finish_sample(struct rollout *r, struct slot *sl, enum finish why)
     r->n_finished++;
 }
 
-/* Whether the text now holds a stop string that ends in the newest token. */
-static bool has_stop(struct rollout *r, struct slot *sl, int32_t token)
-{
-    if (r->args->n_stops == 0)
-        return false;
-    size_t n = 0;
-    const char *const bytes = tokenizer_bytes(r->t, token, &n);
-    const size_t old = sl->tail.len;
-    buf_append(&sl->tail, bytes, n);
-    for (int i = 0; i < r->args->n_stops; i++) {
-        const char *const stop = r->args->stops[i];
-        const size_t len = strlen(stop);
-        const size_t from = old >= len ? old - len + 1 : 0;
-        if (memmem(sl->tail.data + from, sl->tail.len - from, stop, len) != NULL)
-            return true;
-    }
-    return false;
-}
-
 static bool is_eos(const struct hparams *hp, int32_t token)
 {
     for (int i = 0; i < hp->n_eos; i++)
@@ -359,7 +342,8 @@ static void accept_token(struct rollout *r, struct slot *sl, int32_t token, floa
     r->stats.n_decode_tokens++;
     if (!r->args->is_eos_ignored && is_eos(&r->m->hp, token))
         finish_sample(r, sl, FINISH_EOS);
-    else if (has_stop(r, sl, token))
+    else if (r->args->n_stops > 0 &&
+             stop_search_push(&sl->stops, token, r->args->stops, r->args->n_stops))
         finish_sample(r, sl, FINISH_STOP);
     else if (info->n_tokens == r->args->max_new)
         finish_sample(r, sl, FINISH_LENGTH);
@@ -379,7 +363,8 @@ static void upload_rows(struct rollout *r, int64_t n)
             .top_k = args->top_k,
             .stream = RNG_SAMPLE,
             .seed = args->seed,
-            .counter = {(uint32_t)pos, (uint32_t)sl->sample, (uint32_t)sl->group,
+            .counter = {(uint32_t)pos, (uint32_t)sl->sample,
+                        (uint32_t)(sl->group + args->first_prompt),
                         (uint32_t)args->step}};
     }
     b->upload(b, r->rows_dev, r->rows_host, (size_t)n * sizeof(*r->rows_host));
@@ -418,8 +403,10 @@ static void first_tokens(struct rollout *r)
         r->order[n] = sl;
         r->index_host[n++] = (int32_t)(sl->prompt - r->prompts);
         if (r->g->route_width > 0)
-            memcpy(groups_routes(r->g, sl->group, sl->sample), sl->prompt->routes,
-                   (size_t)r->route_width * sizeof(uint16_t));
+            memcpy(groups_routes(r->g, sl->group, sl->sample),
+                   groups_prompt_routes(r->g, sl->group) +
+                       (r->g->n_prompt[sl->group] - 1) * r->g->route_width,
+                   (size_t)r->g->route_width * sizeof(uint16_t));
     }
     if (n == 0)
         return;
@@ -530,6 +517,8 @@ int rollout_run(struct rollout *r, struct groups *g, const int64_t *slots, int64
     for (int64_t i = 0; i < r->max.n_slots; i++) {
         r->prompts[i].n_open = 0;
         r->slots[i].is_running = false;
+        if (args->n_stops > 0)
+            stop_search_open(&r->slots[i].stops, r->t, r->max.max_new);
     }
     while (r->n_finished < n * g->n_samples) {
         decode_step(r);

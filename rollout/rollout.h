@@ -2,8 +2,8 @@
  * The rollout engine: continuous batching over all samples of a call. Each prompt is
  * prefilled once; its samples share the full KV pages and copy the last, partly filled
  * one. A finished sample's slot is refilled at the next decode step. What is sampled
- * depends on (seed, stream, step, prompt slot, sample, position) and the weights only,
- * never on batching, threads or ranks.
+ * depends on (seed, stream, step, first_prompt + prompt slot, sample, position) and the
+ * weights only, never on batching, threads or ranks.
  */
 #ifndef ROLLOUT_ROLLOUT_H
 #define ROLLOUT_ROLLOUT_H
@@ -29,9 +29,10 @@ struct rollout_args {
     float temperature, top_p; /* 0: greedy; 1: off */
     int32_t top_k;            /* 0: off */
     uint64_t seed;
-    int32_t step;        /* counter word; evaluation uses its own seed */
-    int64_t max_new;     /* <= the limit */
-    bool is_eos_ignored; /* for timings: every sample runs to max_new */
+    int32_t step;         /* counter word; evaluation uses its own seed */
+    int64_t first_prompt; /* counter word of group p: first_prompt + p */
+    int64_t max_new;      /* <= the limit */
+    bool is_eos_ignored;  /* for timings: every sample runs to max_new */
     const char *stops[ROLLOUT_MAX_STOPS]; /* stop strings; n_stops of them */
     int n_stops;
 };

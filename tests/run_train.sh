@@ -19,15 +19,20 @@ bad() {
     failed=1
 }
 
-# --- a model to train: 2 layers of width 32, pretrained for a few steps
+# --- a model to train: 2 layers of width 32, pretrained until it answers "#### digit", right one
+# time in three to five, so that the rewards of most groups differ
 "$grpo" synth "$dir/data" --seed 3 --pretrain 600 --train 64 --heldout 20 --max-number 20 \
     --vocab 300 >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
-"$grpo" pretrain run.dir="$dir/base" model.tokenizer="$dir/data" \
-    data.train="$dir/data/pretrain.jsonl" data.max_prompt=200 pretrain.max_tokens=300 \
-    pretrain.steps=6 pretrain.batch=16 shape.d_model=32 shape.layers=2 shape.heads=2 \
-    shape.kv_heads=1 shape.d_ff=48 shape.experts=6 shape.top_k=2 optim.lr=3e-3 \
+digits=$dir/data/digits.jsonl
+for i in $(seq 400); do
+    echo "{\"question\":\"$((i * 7 % 100)) or $((i * 13 % 100))?\",\"answer\":\"#### $((i % 3))\"}"
+done >"$digits"
+"$grpo" pretrain run.dir="$dir/base" model.tokenizer="$dir/data" data.train="$digits" \
+    data.max_prompt=200 pretrain.max_tokens=60 pretrain.steps=40 pretrain.batch=16 \
+    shape.d_model=32 shape.layers=2 shape.heads=2 shape.kv_heads=1 shape.d_ff=48 \
+    shape.experts=6 shape.top_k=2 optim.lr=1e-2 \
     >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
-model=$dir/base/checkpoints/step_6
+model=$dir/base/checkpoints/step_40
 
 # train NAME LAUNCHER... -- OVERRIDES...: runs into $dir/NAME
 train() {
@@ -38,13 +43,19 @@ train() {
         shift
     done
     shift
-    "${launch[@]}" "$grpo" train configs/smoke.ini model.path="$model" \
-        data.train="$dir/data/train.jsonl" run.dir="$dir/$name" optim.lr=1e-3 \
+    "${launch[@]}" "$grpo" train configs/smoke.ini model.path="$model" run.dir="$dir/$name" \
+        data.train="$digits" optim.lr=1e-3 rollout.max_new=10 \
         data.max_prompt=200 checkpoint.every=1 "$@" >"$dir/log" 2>&1
 }
-hash_of() { "$grpo" inspect --hash "$dir/$1/checkpoints/step_3" 2>"$dir/log" | tail -n 1; }
+# the hashes of checkpoints 2 (in the middle of the run) and 3
+hash_of() {
+    local step
+    for step in 2 3; do
+        "$grpo" inspect --hash "$dir/$1/checkpoints/step_$step" 2>"$dir/log" | tail -n 1
+    done | paste -sd-
+}
 
-# same NAME: its step 3 must have the reference's hash
+# same NAME: it must have the reference's hashes
 same() {
     local got
     got=$(hash_of "$1")
@@ -58,8 +69,8 @@ same() {
 
 train ref env -- || { cat "$dir/log"; exit 1; }
 want=$(hash_of ref)
-[ ${#want} = 32 ] || bad "reference hash \"$want\""
-[ "$want" != "$("$grpo" inspect --hash "$model" | tail -n 1)" ] || bad "nothing was learned"
+[ ${#want} = 65 ] || bad "reference hash \"$want\""
+[ "${want#*-}" != "$("$grpo" inspect --hash "$model" | tail -n 1)" ] || bad "nothing was learned"
 if grep -v '"logp_diff_max":0,' "$dir/ref/metrics.jsonl" | grep -q '"step":[1-9]'; then
     bad "logp_diff_max is not 0"
 else
@@ -75,50 +86,175 @@ if grep -q avx2 /proc/cpuinfo; then
     train avx2 env -- run.isa=avx2 && same avx2
 fi
 
-# --- killed after the first and after the second checkpoint, then resumed
-for step in 1 2; do
-    train killed_$step env -- &
-    pid=$!
+# --- evaluations show the same problems each time, before and after; with shots
+train shown env -- data.eval="$dir/data/heldout.jsonl" data.max_prompt=900 \
+    prompt.preset=mixtral prompt.shots=2 prompt.shots_from="$dir/data/pretrain.jsonl" ||
+    cat "$dir/log"
+shown() {
+    grep -F "\"step\":$1,\"split\":\"eval\"," "$dir/shown/samples.jsonl" |
+        grep -o '"problem_index":[0-9]*,"sample":[0-9]*'
+}
+if [ "$(shown 0 | wc -l)" = 2 ] && [ "$(shown 0)" = "$(shown 3)" ]; then
+    ok "samples.jsonl: the same problems before and after"
+else
+    bad "samples.jsonl: \"$(shown 0)\" before, \"$(shown 3)\" after"
+fi
+
+# await FILE: until it is there, half a minute at most
+await() {
     for _ in $(seq 3000); do
-        [ -e "$dir/killed_$step/checkpoints/step_$step/MANIFEST.json" ] && break
+        [ -e "$1" ] && break
         sleep 0.01
     done
-    pkill -KILL -f "run.dir=$dir/killed_$step" 2>/dev/null
+}
+
+# killed NAME STEP OVERRIDES...: SIGKILL once checkpoint STEP is there, then the same command again
+killed() {
+    local name=$1 step=$2 lines
+    shift 2
+    train "$name" env -- "$@" &
+    pid=$!
+    await "$dir/$name/checkpoints/step_$step/MANIFEST.json"
+    pkill -KILL -f "run.dir=$dir/$name " 2>/dev/null
     wait $pid 2>/dev/null
-    train killed_$step env -- || cat "$dir/log"
-    same killed_$step
-    lines=$(grep -c '"step":[123],' "$dir/killed_$step/metrics.jsonl")
-    [ "$lines" = 3 ] || bad "killed_$step: $lines metrics lines of steps 1 to 3"
-done
+    train "$name" env -- "$@" || cat "$dir/log"
+    same "$name"
+    lines=$(grep -c '"step":[123],' "$dir/$name/metrics.jsonl")
+    [ "$lines" = 3 ] || bad "$name: $lines metrics lines of steps 1 to 3"
+}
 
-# --- SIGTERM: a checkpoint, status 85, then the rest
-train stopped env -- &
-pid=$!
-for _ in $(seq 3000); do
-    [ -e "$dir/stopped/metrics.jsonl" ] && break
-    sleep 0.01
-done
-pkill -TERM -f "grpo train .*run.dir=$dir/stopped" 2>/dev/null
-wait $pid
-status=$?
-case $status in
-0 | 85) ok "SIGTERM: status $status" ;;
-*) bad "SIGTERM: status $status" && cat "$dir/log" ;;
-esac
-train stopped env -- || cat "$dir/log"
-same stopped
+# stopped NAME OVERRIDES...: SIGTERM gives a checkpoint and status 85, then the rest
+stopped() {
+    local name=$1 status
+    shift
+    train "$name" env -- "$@" &
+    pid=$!
+    await "$dir/$name/metrics.jsonl"
+    pkill -TERM -f "grpo train .*run.dir=$dir/$name " 2>/dev/null
+    wait $pid
+    status=$?
+    case $status in
+    0 | 85) ok "$name: SIGTERM gives status $status" ;;
+    *) bad "$name: SIGTERM gives status $status" && cat "$dir/log" ;;
+    esac
+    train "$name" env -- "$@" || cat "$dir/log"
+    same "$name"
+}
 
-# --- rank splits
+has_mpi=
 if command -v mpirun >/dev/null && "$grpo" help >/dev/null && [ -z "${NO_MPI:-}" ]; then
+    has_mpi=yes
     run=(mpirun --oversubscribe --bind-to none)
-    train ranks_1_1 "${run[@]}" -n 2 -- run.threads=1 && same ranks_1_1
-    train ranks_2_1 "${run[@]}" -n 3 -- run.threads=1 run.learner_ranks=1 && same ranks_2_1
-    train ranks_1_2 "${run[@]}" -n 3 -- run.threads=1 run.learner_ranks=2 && same ranks_1_2
-    train ranks_4 "${run[@]}" -n 4 -- run.threads=1 && same ranks_4
-    train colocated_2 "${run[@]}" -n 2 -- run.threads=1 run.colocated=true && same colocated_2
 else
     echo "SKIP rank splits: no mpirun"
 fi
+
+# splits NAME OVERRIDES...
+splits() {
+    local name=$1
+    shift
+    [ -n "$has_mpi" ] || return
+    train "$name"_1_1 "${run[@]}" -n 2 -- run.threads=1 "$@" && same "$name"_1_1
+    train "$name"_2_1 "${run[@]}" -n 3 -- run.threads=1 run.learner_ranks=1 "$@" && same "$name"_2_1
+    train "$name"_1_2 "${run[@]}" -n 3 -- run.threads=1 run.learner_ranks=2 "$@" && same "$name"_1_2
+    train "$name"_colocated "${run[@]}" -n 2 -- run.threads=1 run.colocated=true "$@" &&
+        same "$name"_colocated
+}
+
+killed killed_1 1
+killed killed_2 2
+stopped stopped
+splits ranks
+if [ -n "$has_mpi" ]; then
+    train ranks_4 "${run[@]}" -n 4 -- run.threads=1 && same ranks_4
+fi
+
+# --- routing replay changes nothing on policy, and something after an update that moved routes
+train replay_r2 env -- grpo.routing_replay=r2 && same replay_r2
+train replay_r3 env -- grpo.routing_replay=r3 && same replay_r3
+train old_recomputed env -- grpo.old_logp=learner && same old_recomputed
+on_policy=$want
+
+# differs NAME OTHER
+differs() {
+    if [ -n "$(hash_of "$1")" ] && [ "$(hash_of "$1")" != "$(hash_of "$2")" ]; then
+        ok "$1 is not $2"
+    else
+        bad "$1 is the same as $2"
+    fi
+}
+off=(grpo.epochs=2 grpo.mini_batch=4 optim.lr=2e-2)
+train epochs env -- "${off[@]}"
+train epochs_r2 env -- "${off[@]}" grpo.routing_replay=r2 && differs epochs_r2 epochs
+train epochs_r3 env -- "${off[@]}" grpo.routing_replay=r3 && differs epochs_r3 epochs
+want=$(hash_of epochs_r3) # one policy sampled and made the old pass
+same epochs_r2
+
+# --- everywhere NAME OVERRIDES...: alone, over ranks, killed, stopped: one hash, and not that of
+# the run without the overrides. Leaves it in $want.
+everywhere() {
+    local name=$1
+    shift
+    train "$name" env -- "$@" || { bad "$name" && cat "$dir/log"; return; }
+    want=$(hash_of "$name")
+    [ "$want" != "$on_policy" ] || bad "$name changes nothing"
+    train "$name"_threads_1 env -- run.threads=1 learner.micro_tokens=64 "$@" && same "$name"_threads_1
+    killed "$name"_killed_1 1 "$@"
+    killed "$name"_killed_2 2 "$@"
+    stopped "$name"_stopped "$@"
+    splits "$name" "$@"
+}
+everywhere stale grpo.staleness=1
+train stale_checked env -- grpo.staleness=1 grpo.check_stale=true && same stale_checked
+if [ -n "$has_mpi" ]; then
+    train stale_checked_1_2 "${run[@]}" -n 3 -- grpo.staleness=1 grpo.check_stale=true \
+        run.threads=1 run.learner_ranks=2 && same stale_checked_1_2
+fi
+few=(grpo.zero_variance=refill reward.form=0) # rewards are 0 or 1: a third of the groups are flat
+everywhere refill "${few[@]}"
+grep -q '"refill_rounds":[2-8]' "$dir/refill/metrics.jsonl" || bad "refill: one round in every step"
+everywhere stale_refill "${few[@]}" grpo.staleness=1 grpo.routing_replay=r2 grpo.refill_rounds=2
+
+# over NAME OVERRIDES...: as everywhere, with less of it
+over() {
+    local name=$1
+    shift
+    train "$name" env -- "$@" || { bad "$name" && cat "$dir/log"; return; }
+    want=$(hash_of "$name")
+    [ "$want" != "$on_policy" ] || bad "$name changes nothing"
+    killed "$name"_killed_2 2 "$@"
+    [ -z "$has_mpi" ] || {
+        train "$name"_1_2 "${run[@]}" -n 3 -- run.threads=1 run.learner_ranks=2 "$@" &&
+            same "$name"_1_2
+    }
+}
+over reference grpo.ref_every=1 grpo.ref_mix=0.25 grpo.kl_coef=0.5
+over router grpo.aux_coef=0.05 grpo.z_coef=0.01 grpo.zero_variance=drop
+over frozen grpo.router=freeze
+
+# --- trajectories: a run's own, learned from again, make the same weights
+want=$on_policy
+train written env -- log.trajectories=true && same written
+given=(--trajectories "$dir/written/trajectories.jsonl")
+train given env -- "${given[@]}" && same given
+train given_r2 env -- "${given[@]}" grpo.routing_replay=r2 run.threads=1 && same given_r2
+killed given_killed_1 1 "${given[@]}"
+if [ -n "$has_mpi" ]; then
+    train given_3 "${run[@]}" -n 3 -- run.threads=1 "${given[@]}" && same given_3
+    train written_1_2 "${run[@]}" -n 3 -- run.threads=1 run.learner_ranks=2 log.trajectories=true &&
+        same written_1_2
+    cmp -s "$dir/written/trajectories.jsonl" "$dir/written_1_2/trajectories.jsonl" ||
+        bad "trajectories.jsonl differs between rank splits"
+fi
+train routes env -- "${off[@]}" grpo.routing_replay=r3 log.trajectories=true
+want=$(hash_of routes)
+train given_routes env -- "${off[@]}" grpo.routing_replay=r3 \
+    --trajectories "$dir/routes/trajectories.jsonl" && same given_routes
+# stripped to texts and golds: tokenised and scored here, log-probs unknown; eos ends what ended so
+sed -E 's/"(prompt_tokens|tokens|logp)":\[[^]]*\],?//g; s/"reward":[^,]*,//g' \
+    "$dir/written/trajectories.jsonl" >"$dir/texts.jsonl"
+train texts env -- rollout.max_new=40 --trajectories "$dir/texts.jsonl" || { bad texts && cat "$dir/log"; }
+grep -q '"share_correct":0\.[0-9]' "$dir/texts/metrics.jsonl" || bad "texts: nothing is right"
 
 # --- wrong input: refuse NAME STATUS PATTERN WORDS...
 refuse() {
@@ -144,6 +280,14 @@ refuse "no such model" 3 'no/model' train configs/smoke.ini model.path=no/model 
     run.dir="$dir/wrong" "$data"
 printf '{"question":"1+1?","answer":"#### 2"}\n{"question":"x","answer":\n' >"$dir/cut.jsonl"
 refuse "malformed line" 3 'cut.jsonl:2' "${smoke[@]}" data.train="$dir/cut.jsonl"
+head -n 3 "$dir/written/trajectories.jsonl" >"$dir/few.jsonl"
+refuse "too few trajectories" 3 'few.jsonl: 3 groups' "${smoke[@]}" data.trajectories="$dir/few.jsonl"
+sed '2s/"logp":\[/"logp":[-1,/' "$dir/written/trajectories.jsonl" >"$dir/lengths.jsonl"
+refuse "a log-prob too many" 3 'lengths.jsonl:2: completion 0' "${smoke[@]}" \
+    --trajectories "$dir/lengths.jsonl"
+refuse "no file after --trajectories" 2 'trajectories needs a value' "${smoke[@]}" --trajectories
+refuse "refill of a file" 2 'zero_variance' "${smoke[@]}" grpo.zero_variance=refill \
+    --trajectories "$dir/written/trajectories.jsonl"
 printf '{"question":"1+1?","answer":"no number"}\n' >"$dir/gold.jsonl"
 refuse "gold that is no number" 3 'gold.jsonl:1' "${smoke[@]}" data.train="$dir/gold.jsonl"
 refuse "prompt too long" 3 'data.max_prompt' "${smoke[@]}" "$data" data.max_prompt=3 \

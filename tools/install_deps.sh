@@ -2,9 +2,13 @@
 # Installs the Debian packages that building, testing and the demo need, and only those
 # that are missing. Starts from a bare Debian 12: a POSIX shell and dpkg.
 #   DEPS=skip   leaves the system alone
+#   FUZZ=1      also clang and its libFuzzer
 set -eu
 packages="gcc make pkg-config libc6-dev libopenmpi-dev openmpi-bin libpcre2-dev
     libjansson-dev libinih-dev libxxhash-dev libutf8proc-dev libcmocka-dev"
+if [ "${FUZZ:-}" = 1 ]; then
+    packages="$packages clang libclang-rt-14-dev"
+fi
 
 if [ "${DEPS:-}" = skip ]; then
     exit 0

@@ -38,6 +38,8 @@ check:
 	@$(MAKE) --no-print-directory $(PARALLEL) all tests
 	@$(MAKE) --no-print-directory check-built
 
+# for tests/run_fuzz.sh and tools/install_deps.sh
+export FUZZ
 check-built: all tests $(if $(HAS_BUNDLE),gpu-bundle-some)
 	@O='$(O)' SKIP_SCRIPTS='$(SKIP_SCRIPTS)' tools/run_tests.sh $(TEST_BINS) -- \
 	    $(foreach s,$(RUN_SCRIPTS) $(CHECK_SCRIPTS),$(call script_call,$(s)))

@@ -321,6 +321,9 @@ static void test_copy(void **state)
     assert_int_equal(io_copy_file(to, tmp_path("absent")), ERR_INPUT);
     assert_content(to, "s", 1);
     assert_int_equal(io_copy_file(tmp_path("absent/x"), from), ERR_IO);
+    assert_true(io_is_same(from, tmp_path("./from")));
+    assert_false(io_is_same(from, to));
+    assert_false(io_is_same(tmp_path("absent"), tmp_path("absent")));
     mem_free(data);
 }
 

@@ -156,6 +156,12 @@ static void test_file(void **state)
     assert_int_equal(json_parse_file(&v, tmp_text("b.json", "{\"k\":\n oops}")),
                      ERR_INPUT);
     assert_message("b.json", "line 2", NULL);
+    const char *const large = tmp_text("large.json", "{\"k\": 1000000000000000019884}");
+    assert_int_equal(json_parse_file(&v, large), ERR_INPUT);
+    assert_int_equal(json_parse_file_reals(&v, large), 0);
+    assert_true(json_real_value(json_object_get(v, "k")) == 1e21);
+    json_decref(v);
+    v = NULL;
     assert_int_equal(json_parse_file(&v, tmp_text("empty.json", "")), ERR_INPUT);
     assert_message("empty.json", NULL);
     assert_int_equal(json_parse_file(&v, tmp_path("absent.json")), ERR_INPUT);

@@ -106,6 +106,7 @@ OP_FN void case_init(struct attn_case *c, const struct attn_spec *p,
     c->row_off[0] = c->page_off[0] = c->group_off[0] = 0;
     case_layout(c, p);
     const int64_t n_seqs = p->n_groups * p->per_group, rows = c->row_off[n_seqs];
+    assert_true(rows > 0 || p->max_rows == 0); /* a case without rows tests nothing */
     c->a = (struct attn_batch){.n_rows = rows,
                                .n_seqs = n_seqs,
                                .n_groups = p->n_groups,
@@ -185,15 +186,15 @@ OP_FN int64_t case_y_floats(const struct attn_case *c)
 }
 
 static const struct attn_spec attn_specs[] __attribute__((unused)) = {
-    {1, 1, 8, 0, 1, 1, 0, 1, 0, false},     /* at most one row */
+    {1, 1, 8, 0, 1, 4, 0, 1, 0, false},     /* at most one row */
     {2, 2, 16, 0, 1, 3, 0, 70, 0, false},   /* from 0, across a page */
     {4, 2, 20, 0, 2, 3, 1, 40, 30, true},   /* grouped heads, shared prompt, odd dim */
     {6, 1, 64, 0, 1, 2, 2, 30, 70, false},  /* one kv head, long prefix */
     {2, 1, 33, 10, 2, 2, 1, 90, 70, false}, /* window inside a block */
-    {3, 3, 16, 100, 1, 3, 0, 150, 9, true}, /* window over blocks */
+    {3, 3, 16, 100, 1, 3, 3, 150, 9, true}, /* window over blocks */
     {2, 2, 80, 1, 1, 2, 0, 70, 5, false},   /* sees itself only */
     {8, 8, 64, 0, 4, 4, 0, 1, 200, false},  /* decode */
-    {1, 1, 300, 64, 1, 1, 1, 70, 1, false}, /* wide head, window = block */
+    {1, 1, 300, 64, 1, 3, 1, 70, 1, false}, /* wide head, window = block */
 };
 
 #endif

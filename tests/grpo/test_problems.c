@@ -50,6 +50,10 @@ static const struct {
     {"{\"id\":\"train/7\",\"problem\":\"P\",\"solution\":\"so \\\\boxed{5}\","
      "\"answer\":\"5\"}",
      "train/7", "P", "so \\boxed{5}", "5", "5"},
+    {"{\"problem\":\"P\",\"solution\":\"\\\\boxed{3} so \\\\boxed{\\\\frac{6}{4}}\"}",
+     "1", "P", "\\boxed{3} so \\boxed{\\frac{6}{4}}",
+     "\\boxed{3} so \\boxed{\\frac{6}{4}}", "3/2"},
+    {"{\"question\":\"q\",\"gold\":[\"x+1\",2]}", "1", "q", NULL, "x+1", "x+1"},
     {"{\"prompt\":\"A b\",\"answer\":\"-4\",\"id\":12}", "12", "A b", "-4", "-4", "-4"},
     {"{\"question\":\"q\",\"gold\":17}", "1", "q", NULL, "17", "17"},
     {"{\"question\":\"q\",\"answer\":0.1}", "1", "q", NULL, "0.1", "1/10"},
@@ -150,7 +154,10 @@ static void test_errors(void **state)
         {"\n\n{\"question\":3,\"answer\":\"1\"}", ":3", "\"question\""},
         {"{\"question\":\"\",\"answer\":\"1\"}", ":1", "empty"},
         {"{\"question\":\"q\"}", ":1", "\"gold\""},
-        {"{\"question\":\"q\",\"answer\":\"x^2\"}", ":1", "x^2"},
+        {"{\"question\":\"q\",\"answer\":\"None\"}", ":1", "None"},
+        {"{\"question\":\"q\",\"answer\":[]}", ":1", "empty list"},
+        {"{\"question\":\"q\",\"answer\":[\"1\",\"1/0\"]}", ":1", "1/0"},
+        {"{\"question\":\"q\",\"answer\":[\"1\",true]}", ":1", "\"answer\""},
         {"{\"question\":\"q\",\"answer\":\"1\",\"gold\":true}", ":1", "\"gold\""},
         {"{\"question\":\"q\",\"answer\":\"1\",\"id\":{}}", ":1", "\"id\""},
         {"{\"Body\":\"q\",\"Question\":7,\"Answer\":1}", ":1", "\"Question\""},
@@ -177,7 +184,7 @@ static void test_lenient(void **state)
         .need = PROBLEMS_GOLD, .is_lenient = true, .limit = 2};
     struct problems p = {0};
     assert_int_equal(load(&p, *state,
-                          "{\"question\":\"a\",\"answer\":\"x+1\"}\n"
+                          "{\"question\":\"a\",\"answer\":\"None\"}\n"
                           "{\"question\":\"b\",\"answer\":\"7\"}\n"
                           "{\"question\":\"c\",\"answer\":\"\\\\frac{1}{\"}\n"
                           "{\"question\":\"d\",\"answer\":\"8\"}\n"
@@ -190,7 +197,7 @@ static void test_lenient(void **state)
     assert_string_equal(problems_at(&p, 1).question, "d");
     assert_string_equal(problems_at(&p, 1).id, "4");
     problems_release(&p);
-    /* leniency is about golds that are not numbers, nothing else */
+    /* leniency is about golds without a value, nothing else */
     assert_int_equal(load(&p, *state, "{\"question\":\"a\"}", &lenient), ERR_INPUT);
     assert_int_equal(load(&p, *state, "{\"question\":\"a\",\"answer\":[]}", &lenient),
                      ERR_INPUT);
@@ -226,11 +233,11 @@ static void test_shared_data(void **state)
     static const struct {
         const char *name;
         int64_t n;
-        bool is_numeric; /* every gold is a number */
+        bool is_numeric; /* every gold has a value */
     } files[] = {{"gsm8k/train.jsonl", 7473, true},
                  {"gsm8k/test.jsonl", 1319, true},
                  {"svamp/svamp.jsonl", 1000, true},
-                 {"math/test.jsonl", 5000, false},
+                 {"math/test.jsonl", 5000, true},
                  {"gsm_plus/testmini.jsonl", 2400, false}};
     const char *const root = getenv("MOE_GRPO_SHARED");
     char *const data = io_join(root != NULL ? root : "../shared", "data");

@@ -51,23 +51,44 @@ static void result_release(struct result *r)
 static void test_lines(void **state)
 {
     (void)state;
-    struct result r = run("{\"response\":\"#### 18\",\"gold\":\"18\"}\n"
-                          "{\"gold\":18,\"response\":\"#### 17 \\\"eggs\\\"\"}\n"
-                          "{\"gold\":\"1,080\",\"response\":\"none\"}\n"
-                          "{\"gold\":\"x #### 5\",\"response\":\"#### 5 or 6\"}\n"
-                          "{\"gold\":\"5\",\"response\":\"we\",\"truncated\":true}",
-                          &(struct score_options){0});
+    struct result r = run(
+        "{\"response\":\"#### 18\",\"gold\":\"18\"}\n"
+        "{\"gold\":18,\"response\":\"#### 17 \\\"eggs\\\"\"}\n"
+        "{\"gold\":\"1,080\",\"response\":\"none\"}\n"
+        "{\"gold\":\"x #### 5\",\"response\":\"#### 5 or 6\"}\n"
+        "{\"gold\":\"5\",\"response\":\"we\",\"truncated\":true}\n"
+        "{\"gold\":[\"3\",\"1/2\"],\"response\":\"so \\\\boxed{0.5}\"}\n"
+        "{\"gold\":1.5,\"response\":\"3/2\",\"kind\":\"answer\"}",
+        &(struct score_options){0});
     assert_int_equal(r.status, STATUS_OK);
     assert_string_equal(
         r.out,
-        "{\"score\":1,\"answer\":\"18\",\"rule\":\"gsm8k\",\"reason\":\"correct\"}\n"
-        "{\"score\":0,\"answer\":\"17\",\"rule\":\"gsm8k\",\"reason\":\"wrong\"}\n"
-        "{\"score\":0,\"answer\":null,\"rule\":\"gsm8k\",\"reason\":\"no_marker\"}\n"
-        "{\"score\":0,\"answer\":null,\"rule\":\"gsm8k\",\"reason\":\"ambiguous\"}\n"
-        "{\"score\":0,\"answer\":null,\"rule\":\"gsm8k\",\"reason\":\"truncated\"}\n");
-    assert_non_null(strstr(r.err, "correct               1   20.00 %"));
-    assert_non_null(strstr(r.err, "malformed             0    0.00 %"));
-    assert_non_null(strstr(r.err, "all                   5  100.00 %"));
+        "{\"score\":1,\"answer\":\"18\",\"rule\":\"hashes\",\"reason\":\"correct\"}\n"
+        "{\"score\":0,\"answer\":\"17 \\\"eggs\",\"rule\":\"hashes\","
+        "\"reason\":\"wrong\"}\n"
+        "{\"score\":0,\"answer\":null,\"rule\":\"none\",\"reason\":\"no_marker\"}\n"
+        "{\"score\":0,\"answer\":null,\"rule\":\"hashes\",\"reason\":\"ambiguous\"}\n"
+        "{\"score\":0,\"answer\":null,\"rule\":\"none\",\"reason\":\"truncated\"}\n"
+        "{\"score\":1,\"answer\":\"0.5\",\"rule\":\"boxed\",\"reason\":\"correct\"}\n"
+        "{\"score\":1,\"answer\":\"3/2\",\"rule\":\"alone\",\"reason\":\"correct\"}\n");
+    assert_non_null(strstr(r.err, "correct                   3   42.86 %"));
+    assert_non_null(strstr(r.err, "malformed                 0    0.00 %"));
+    assert_non_null(strstr(r.err, "all                       7  100.00 %"));
+    result_release(&r);
+}
+
+/* The schemas of GSM8K and MATH without naming a key. */
+static void test_schemas(void **state)
+{
+    (void)state;
+    struct result r = run(
+        "{\"question\":\"q\",\"answer\":\"2+3=5\\n#### 5\",\"response\":\"#### 5\"}\n"
+        "{\"problem\":\"p\",\"solution\":\"so $\\\\boxed{\\\\frac12}$.\","
+        "\"response\":\"\\\\boxed{0.5}\"}\n"
+        "{\"question\":\"q\",\"answer\":\"x+1\",\"response\":\"\\\\boxed{1+x}\"}\n",
+        &(struct score_options){0});
+    assert_int_equal(r.status, STATUS_OK);
+    assert_non_null(strstr(r.err, "correct                   3  100.00 %"));
     result_release(&r);
 }
 
@@ -77,11 +98,15 @@ static void test_malformed(void **state)
     static const char *const bad[] = {
         "{\"response\":\"#### 1\"",
         "{\"response\":\"#### 1\",\"gold\":\"none\"}",
+        "{\"response\":\"#### 1\",\"gold\":\"\"}",
+        "{\"response\":\"#### 1\",\"gold\":[]}",
+        "{\"response\":\"#### 1\",\"gold\":[\"1\",null]}",
         "{\"response\":\"#### 1\"}",
         "{\"gold\":\"1\"}",
         "{\"response\":1,\"gold\":\"1\"}",
-        "{\"response\":\"#### 1\",\"gold\":1.5}",
+        "{\"response\":\"#### 1\",\"gold\":true}",
         "{\"response\":\"#### 1\",\"gold\":\"1\",\"truncated\":1}",
+        "{\"response\":\"#### 1\",\"gold\":\"1\",\"kind\":\"whole\"}",
         "[1]",
         "",
     };
@@ -104,7 +129,7 @@ static void test_malformed(void **state)
         json_t *row = NULL;
         assert_int_equal(json_parse(&row, second, (size_t)(third - second) - 1, ""), 0);
         json_decref(row);
-        assert_non_null(strstr(r.err, "malformed             1"));
+        assert_non_null(strstr(r.err, "malformed                 1"));
         result_release(&r);
     }
 }
@@ -117,13 +142,28 @@ static void test_options(void **state)
     struct result r = run("{\"completion\":\"so #### $5.50\",\"answer\":\"11/2\"}\n",
                           &o);
     assert_int_equal(r.status, STATUS_OK);
-    assert_string_equal(r.out, "{\"score\":1,\"answer\":\"$5.50\",\"rule\":\"gsm8k\","
+    assert_string_equal(r.out, "{\"score\":1,\"answer\":\"$5.50\",\"rule\":\"hashes\","
                                "\"reason\":\"correct\",\"line\":1,\"gold\":\"11/2\","
                                "\"offset\":8,\"has_form\":true}\n");
     result_release(&r);
     r = run("", &o);
     assert_int_equal(r.status, STATUS_OK);
     assert_int_equal(r.out_len, 0);
+    assert_non_null(strstr(r.err, "all                       0    0.00 %"));
+    result_release(&r);
+    const struct score_options boxed = {.kind = "answer",
+                                        .verifier.style = REWARD_STYLE_BOXED};
+    r = run("{\"response\":\"5\",\"gold\":\"5\"}\n"
+            "{\"response\":\"#### 5\",\"gold\":\"5\",\"kind\":\"response\"}\n",
+            &boxed);
+    assert_string_equal(
+        r.out,
+        "{\"score\":1,\"answer\":\"5\",\"rule\":\"alone\",\"reason\":\"correct\"}\n"
+        "{\"score\":0,\"answer\":null,\"rule\":\"none\",\"reason\":\"no_marker\"}\n");
+    result_release(&r);
+    const struct score_options broken = {.verifier.pattern = "("};
+    r = run("{\"response\":\"5\",\"gold\":\"5\"}\n", &broken);
+    assert_int_equal(r.status, ERR_CONFIG);
     result_release(&r);
     const struct score_options missing = {
         .path = "/nonexistent/x.jsonl", .out = stdout, .err = stderr};
@@ -171,9 +211,8 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_lines),     cmocka_unit_test(test_schemas),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_options),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

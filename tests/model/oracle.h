@@ -44,7 +44,8 @@ struct oracle_out {
     double *x;        /* (L + 1, n, D) residual stream: embedding, after each layer */
     double *mixer;    /* (L, n, D) output of attention */
     double *router;   /* (L, n, E) logits */
-    int32_t *experts; /* (L, n, K) descending */
+    int32_t *experts; /* (L, n, K) descending; given by the caller if is_given */
+    bool is_given;    /* routing replay */
     double *weights;  /* (L, n, K) */
     double *logits;   /* (n, V) */
     double gap;       /* smallest distance between the k-th and the next router logit,
@@ -263,11 +264,11 @@ ORACLE_FN void oracle_mixer(const struct oracle *o, struct oracle_out *r, int64_
     mem_free(xn);
 }
 
-/* The k largest, descending, the lowest index first among equals; their softmax. */
-ORACLE_FN void oracle_route(struct oracle_out *r, int32_t *experts, double *weights,
-                            const double *logits, const struct hparams *hp)
+/* The k largest, descending, the lowest index first among equals. */
+ORACLE_FN void oracle_choose(struct oracle_out *r, int32_t *experts,
+                             const double *logits, const struct hparams *hp)
 {
-    double last = INFINITY, sum = 0.0;
+    double last = INFINITY;
     for (int64_t s = 0; s <= hp->top_k && s < hp->n_experts; s++) {
         int32_t best = -1;
         for (int32_t e = 0; e < hp->n_experts; e++) {
@@ -282,6 +283,15 @@ ORACLE_FN void oracle_route(struct oracle_out *r, int32_t *experts, double *weig
         if (s < hp->top_k)
             experts[s] = best;
     }
+}
+
+/* The experts, unless they are given, and their softmax */
+ORACLE_FN void oracle_route(struct oracle_out *r, int32_t *experts, double *weights,
+                            const double *logits, const struct hparams *hp)
+{
+    double sum = 0.0;
+    if (!r->is_given)
+        oracle_choose(r, experts, logits, hp);
     for (int64_t s = 0; s < hp->top_k; s++)
         sum += weights[s] = exp(logits[experts[s]] - logits[experts[0]]);
     for (int64_t s = 0; s < hp->top_k; s++)

@@ -224,6 +224,43 @@ static void test_not_finite(void **state)
     small_model_release(&s);
 }
 
+/* A frozen router keeps weight, master and moments, whatever gradient and decay. */
+static void test_frozen_router(void **state)
+{
+    (void)state;
+    static const struct optim_args args = {.lr = 1e-2,
+                                           .beta1 = 0.9,
+                                           .beta2 = 0.999,
+                                           .eps = 1e-8,
+                                           .weight_decay = 0.1,
+                                           .is_router_frozen = true};
+    struct small_model s;
+    struct optim o;
+    struct optim_report report;
+    assert_int_equal(small_model_init(&s, &small_shapes[1], DTYPE_BF16, 3), 0);
+    assert_int_equal(optim_init(&o, &s.b, &s.w.table, s.w.data, DTYPE_BF16), 0);
+    const size_t n = (size_t)s.w.table.n_elems;
+    float *const g = mem_alloc(n * sizeof(float));
+    float *const before = mem_alloc(n * sizeof(float));
+    memcpy(before, o.master, n * sizeof(float));
+    random_gradient(g, &s.w, 1);
+    assert_int_equal(optim_step(&o, g, &args, &report), 0);
+    for (int64_t i = 0; i < s.w.table.n; i++) {
+        const struct param *const p = &s.w.table.items[i];
+        const size_t bytes = (size_t)p->n_elems * sizeof(float);
+        const bool is_same = memcmp(before + p->off, o.master + p->off, bytes) == 0;
+        assert_true(is_same == (p->role == PARAM_ROUTER));
+        for (int64_t e = p->off; is_same && e < p->off + p->n_elems; e++) {
+            assert_true(o.m[e] == 0.0f && o.v[e] == 0.0f);
+            assert_true(dtype_get(s.w.data, DTYPE_BF16, e) == before[e]);
+        }
+    }
+    mem_free(before);
+    mem_free(g);
+    optim_release(&o);
+    small_model_release(&s);
+}
+
 static void test_bytes(void **state)
 {
     (void)state;
@@ -267,9 +304,10 @@ static void test_schedules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_adamw),    cmocka_unit_test(test_usual_betas),
-        cmocka_unit_test(test_clipping), cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_bytes),    cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_adamw),         cmocka_unit_test(test_usual_betas),
+        cmocka_unit_test(test_clipping),      cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_frozen_router), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_schedules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,73 +30,95 @@ static void test_damaged_files(void **state)
     json_decref(base);
 }
 
+#define SPLIT(pattern, word)                                                           \
+    {                                                                                  \
+        "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":" pattern                  \
+        ",\"behavior\":\"Isolated\",\"invert\":false}}",                               \
+            word                                                                       \
+    }
+
 /* What is wrong, as a change of the base, and a word of the message. */
 static const struct {
     const char *change, *word;
 } refused[] = {
+    {"{\"version\":\"2.0\"}", "version"},
     {"{\"model\":null}", "model"},
-    {"{\"model\":{\"type\":\"Unigram\"}}", "Unigram"},
+    {"{\"model\":{\"type\":\"WordPiece\"}}", "WordPiece"},
+    {"{\"model\":{\"type\":\"WordLevel\"}}", "WordLevel"},
     {"{\"model\":{\"type\":7}}", "type"},
-    {"{\"model\":{\"vocab\":{}}}", "vocab"},
-    {"{\"model\":{\"vocab\":[1]}}", "vocab"},
-    {"{\"model\":{\"vocab\":{\"a\":-1}}}", "\"a\""},
-    {"{\"model\":{\"vocab\":{\"a\":99999999999}}}", "\"a\""},
-    {"{\"model\":{\"vocab\":{\"a\":1.5}}}", "real"},
-    {"{\"model\":{\"vocab\":{\"a\":5000}}}", "\"a\""},
+    {"{\"model\":{\"vocab\":{}}}", "model.vocab"},
+    {"{\"model\":{\"vocab\":[1]}}", "model.vocab"},
+    {"{\"model\":{\"vocab\":null}}", "model.vocab"},
+    {"{\"model\":{\"vocab\":\"a\"}}", "model.vocab"},
+    {"{\"model\":{\"vocab\":{\"a\":-1}}}", "model.vocab"},
+    {"{\"model\":{\"vocab\":{\"a\":1.5}}}", "1.5"},
+    {"{\"model\":{\"vocab\":{\"a\":\"1\"}}}", "integer"},
+    {"{\"model\":{\"vocab\":{\"a\":5000}}}", "5000"},
     {"{\"model\":{\"vocab\":{\"a\":3,\"b\":3}}}", "share the id 3"},
     {"{\"model\":{\"merges\":3}}", "merges"},
-    {"{\"model\":{\"merges\":[\"ab\"]}}", "merges[0]"},
-    {"{\"model\":{\"merges\":[\"a b c\"]}}", "merges[0]"},
-    {"{\"model\":{\"merges\":[[\"l\",\"o\"],[\"a\"]]}}", "merges[1]"},
-    {"{\"model\":{\"merges\":[[\"a\",3]]}}", "merges[0]"},
+    {"{\"model\":{\"merges\":null}}", "merges"},
+    {"{\"model\":{\"merges\":{}}}", "merges"},
+    {"{\"model\":{\"merges\":[\"ab\"]}}", "merges"},
+    {"{\"model\":{\"merges\":[\"a b c\"]}}", "merges"},
+    {"{\"model\":{\"merges\":[[\"l\",\"o\"],[\"a\"]]}}", "merges"},
+    {"{\"model\":{\"merges\":[[\"l\",\"o\"],\"l o\"]}}", "merges"},
+    {"{\"model\":{\"merges\":[[\"a\",3]]}}", "merges"},
+    {"{\"model\":{\"merges\":[[[\"a\"],\"b\"]]}}", "merges"},
+    {"{\"model\":{\"merges\":[[\"l\",\"o\",\"w\"]]}}", "merges"},
     {"{\"model\":{\"merges\":[[\"a\",\"nowhere\"]]}}", "nowhere"},
     {"{\"model\":{\"merges\":[[\"Q\",\"Q\"]]}}", "QQ"},
     {"{\"model\":{\"dropout\":0.1}}", "dropout"},
-    {"{\"model\":{\"continuing_subword_prefix\":\"##\"}}", "##"},
-    {"{\"model\":{\"end_of_word_suffix\":\"</w>\"}}", "</w>"},
-    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"a\"}}",
-     "unk_token"},
-    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":true}}",
-     "byte_fallback"},
-    {"{\"normalizer\":{\"type\":\"Lowercase\"}}", "Lowercase"},
-    {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"}]}}",
-     "NFKC"},
+    {"{\"model\":{\"continuing_subword_prefix\":\"##\"}}", "subword_prefix"},
+    {"{\"model\":{\"unk_token\":3}}", "unk_token"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "vocab"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{\"a\":1}}}", "vocab"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}", "score"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",\"1\"]]}}", "number"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",1]],\"unk_id\":1}}", "unk_id"},
+    {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}}",
+     "Precompiled"},
+    {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":"
+     "\"BertNormalizer\"}]}}",
+     "BertNormalizer"},
+    {"{\"normalizer\":{\"type\":\"Sequence\"}}", "normalizers"},
+    {"{\"normalizer\":{\"type\":\"Prepend\"}}", "prepend"},
+    {"{\"normalizer\":{\"type\":\"Replace\",\"content\":\"\"}}", "pattern"},
+    {"{\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true}}", "strip_right"},
     {"{\"normalizer\":\"NFC\"}", "normalizer"},
-    {"{\"pre_tokenizer\":null}", "pre_tokenizer"},
-    {"{\"pre_tokenizer\":{\"type\":\"Whitespace\"}}", "Whitespace"},
-    {"{\"pre_tokenizer\":{\"type\":\"Digits\",\"individual_digits\":true}}",
-     "ByteLevel"},
+    {"{\"pre_tokenizer\":7}", "pre_tokenizer"},
+    {"{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}}", "UnicodeScripts"},
     {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
-     "\"ByteLevel\"},{\"type\":\"Digits\"}]}}",
-     "after ByteLevel"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "pattern"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\w+\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "\\w"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&b]\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "intersection"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a{1,2}+\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "repetition"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?<n>a)\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "group"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\\\\\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "escape"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\p{Nope}\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "compile"},
-    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},"
-     "\"behavior\":\"Isolated\"}}",
-     "pattern"},
+     "\"Nope\"}]}}",
+     "Nope"},
+    {"{\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":0}}", "length"},
+    {"{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}}",
+     "replacement"},
+    {"{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\","
+     "\"prepend_scheme\":\"last\"}}",
+     "prepend_scheme"},
+    {"{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\","
+     "\"prepend_scheme\":\"first\",\"add_prefix_space\":false}}",
+     "add_prefix_space"},
+    SPLIT("{\"Regex\":\"[\"}", "pattern"),
+    SPLIT("{\"Regex\":\"[[:alpha:]]\"}", "class"),
+    SPLIT("{\"Regex\":\"\\\\X\"}", "\\X"),
+    SPLIT("{\"Regex\":\"a{1,2}+\"}", "repetition"),
+    SPLIT("{\"Regex\":\"a{2}?\"}", "repetition"),
+    SPLIT("{\"Regex\":\"[\\\\S]\"}", "negated class"),
+    SPLIT("{\"Regex\":\"(?i:lass)\"}", "case-insensitive"),
+    SPLIT("{\"Regex\":\"\\\\p{Cyrillic}\"}", "script"),
+    SPLIT("{\"Regex\":\"(?<n>a)\"}", "group"),
+    SPLIT("{\"Regex\":\"a\\\\\"}", "escape"),
+    SPLIT("{\"Regex\":\"\\\\p{Nope}\"}", "compile"),
+    SPLIT("{}", "pattern"),
     {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},"
-     "\"behavior\":\"Sideways\"}}",
+     "\"behavior\":\"Sideways\",\"invert\":false}}",
      "Sideways"},
-    {"{\"post_processor\":{\"type\":\"RobertaProcessing\"}}", "RobertaProcessing"},
+    {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},"
+     "\"behavior\":\"Isolated\"}}",
+     "invert"},
+    {"{\"post_processor\":{\"type\":\"Nope\"}}", "Nope"},
+    {"{\"post_processor\":{\"type\":\"RobertaProcessing\",\"cls\":[\"<s>\"]}}", "cls"},
     {"{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[],"
      "\"special_tokens\":{}}}",
      "sequence A"},
@@ -109,16 +131,21 @@ static const struct {
      "{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"<s>\":"
      "{\"ids\":[99999999]}}}}",
      "out of range"},
-    {"{\"decoder\":null}", "decoder"},
-    {"{\"decoder\":{\"type\":\"Metaspace\"}}", "Metaspace"},
-    {"{\"truncation\":{\"max_length\":3}}", "truncation"},
+    {"{\"decoder\":{\"type\":\"WordPiece\"}}", "WordPiece"},
+    {"{\"decoder\":{\"type\":\"CTC\"}}", "CTC"},
+    {"{\"decoder\":[]}", "decoder"},
+    {"{\"decoder\":{\"type\":\"Strip\",\"content\":\" \"}}", "start"},
+    {"{\"truncation\":{\"max_length\":3}}", "strategy"},
+    {"{\"truncation\":{\"max_length\":1,\"strategy\":\"LongestFirst\","
+     "\"stride\":5}}",
+     "stride"},
     {"{\"padding\":{}}", "padding"},
+    {"{\"padding\":{\"strategy\":\"BatchLongest\",\"pad_id\":-1}}", "pad_id"},
     {"{\"added_tokens\":{}}", "added_tokens"},
     {"{\"added_tokens\":[3]}", "added token"},
     {"{\"added_tokens\":[{\"id\":0}]}", "content"},
     {"{\"added_tokens\":[{\"id\":-4,\"content\":\"x\"}]}", "id"},
     {"{\"added_tokens\":[{\"content\":\"x\",\"special\":1}]}", "special"},
-    {"{\"added_tokens\":[{\"content\":\"x\\u0000y\"}]}", "NUL"},
 };
 
 static void test_refusals(void **state)
@@ -146,11 +173,88 @@ static void test_refusals(void **state)
     json_decref(base);
 }
 
+/* Whole files whose large lists jansson would not even parse. */
+static const struct {
+    const char *text, *word; /* word NULL: loads */
+} raw_files[] = {
+    {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}", NULL},
+    {"{\"model\":{\"vocab\":{\"a\":0,\"\\u0061b\":1},\"merges\":[]}}", NULL},
+    {"{\"model\":{\"vocab\":{\"\\ud83d\\ude00\":0},\"merges\":[]}}", NULL},
+    {"{\"model\":{\"vocab\":{\"\\u0000\":0},\"merges\":[]}}", NULL},
+    {"{\"model\":{\"vocab\":[[\"a\",-1.5e-3],[\"b\",0]]}}", NULL},
+    {"{\"model\":{\"vocab\":{\"a\":0},\"vocab\":{\"a\":1},\"merges\":[]}}",
+     "duplicate"},
+    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"model\":{}}", "duplicate"},
+    {"{\"model\":{\"vocab\":{\"a\":0,\"a\":1},\"merges\":[]}}", "listed twice"},
+    {"{\"model\":{\"vocab\":{\"a\":0,\"\\u0061\":1},\"merges\":[]}}", "listed twice"},
+    {"{\"model\":{\"vocab\":{\"a\":99999999999999999999},\"merges\":[]}}",
+     "model.vocab, line 1"},
+    {"{\n\"model\":{\n\"vocab\":{\n\"a\":007},\"merges\":[]}}", "line 4"},
+    {"{\"model\":{\"vocab\":{\"a\":0,},\"merges\":[]}}", "a string"},
+    {"{\"model\":{\"vocab\":{\"a\":0 \"b\":1},\"merges\":[]}}", "','"},
+    {"{\"model\":{\"vocab\":{\"a\" 0},\"merges\":[]}}", "':'"},
+    {"{\"model\":{\"vocab\":{\"\\ud83d\":0},\"merges\":[]}}", "hexadecimal"},
+    {"{\"model\":{\"vocab\":{\"\\ud83d\\u0041\":0},\"merges\":[]}}", "surrogate"},
+    {"{\"model\":{\"vocab\":{\"\\q\":0},\"merges\":[]}}", "escape"},
+    {"{\"model\":{\"vocab\":{\"a\tb\":0},\"merges\":[]}}", "end of a string"},
+    {"{\"model\":{\"vocab\":[[\"a\",1e999]]}}", "range"},
+    {"{\"model\":{\"vocab\":[[\"a\",NaN]]}}", "number"},
+    {"{\"model\":{\"vocab\":[[\"a\",-Infinity]]}}", "number"},
+    {"{\"model\":{\"vocab\":[[\"a\",01]]}}", "number"},
+    {"{\"model\":{\"vocab\":[[\"a\",1.]]}}", "number"},
+    {"{\"model\":{\"vocab\":[[\"a\",1e]]}}", "number"},
+    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[[\"a\",\"a\"],]}}", "model.merges"},
+    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[", "JSON"},
+    {"{\"model\":{\"vocab\":{\"a\":0", "JSON"},
+    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}} x", "JSON"},
+    {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},}", "JSON"},
+    {"\"a\"", "JSON"},
+    {"", "JSON"},
+    {"{\"model\":{\"vocab\":{\"\xFF\":0},\"merges\":[]}}", "UTF-8"},
+};
+
+static void test_raw_files(void **state)
+{
+    (void)state;
+    for (int64_t i = 0; i < ARRAY_LEN(raw_files); i++) {
+        struct tokenizer *t = NULL;
+        const char *const text = raw_files[i].text, *const word = raw_files[i].word;
+        const int status = tokenizer_load_memory(&t, "the file", text, strlen(text));
+        if (status != (word == NULL ? STATUS_OK : ERR_INPUT))
+            fail_msg("%s gives %d (%s)", text, status, status_message());
+        if (word != NULL && (strstr(status_message(), word) == NULL ||
+                             strstr(status_message(), "the file") == NULL))
+            fail_msg("%s: the message \"%s\" lacks \"%s\"", text, status_message(),
+                     word);
+        tokenizer_free(t);
+    }
+}
+
+/* Deep nesting, in the parts that are parsed and in those that are read. */
+static void test_deep_files(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "{\"normalizer\":", "{\"model\":{\"vocab\":", "{\"model\":{\"merges\":", ""};
+    for (int64_t i = 0; i < ARRAY_LEN(heads); i++) {
+        struct buf text = {0};
+        struct tokenizer *t = NULL;
+        buf_puts(&text, heads[i]);
+        for (int64_t j = 0; j < 200000; j++)
+            buf_puts(&text, j % 2 == 0 ? "[" : "{\"a\":");
+        assert_int_equal(tokenizer_load_memory(&t, "deep", text.data, text.len),
+                         ERR_INPUT);
+        buf_release(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_damaged_files),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_raw_files),
+        cmocka_unit_test(test_deep_files),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

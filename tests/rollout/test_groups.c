@@ -27,6 +27,8 @@ static void fill_group(struct groups *g, int64_t p)
     for (int64_t i = 0; i < n; i++)
         ids[i] = (int32_t)draw(1000, p, i, 2);
     groups_set_prompt(g, p, 100 + p, ids, n);
+    for (int64_t i = 0; i < n * g->route_width; i++)
+        groups_prompt_routes(g, p)[i] = (uint16_t)draw(60000, p, i, 3000);
     for (int64_t s = 0; s < G; s++) {
         struct sample_info *const info = groups_info(g, p, s);
         /* sample 0 is as long as can be; one may be empty */
@@ -58,6 +60,9 @@ static void assert_same_group(const struct groups *a, const struct groups *b, in
     assert_int_equal(a->problem[p], b->problem[p]);
     assert_memory_equal(a->prompt + p * MAX_PROMPT, b->prompt + p * MAX_PROMPT,
                         (size_t)a->n_prompt[p] * sizeof(int32_t));
+    if (a->route_width > 0)
+        assert_memory_equal(groups_prompt_routes(a, p), groups_prompt_routes(b, p),
+                            2 * (size_t)(a->n_prompt[p] * a->route_width));
     for (int64_t s = 0; s < G; s++) {
         const struct sample_info *const i = groups_info(a, p, s);
         const struct sample_info *const j = groups_info(b, p, s);

@@ -67,7 +67,9 @@ static void assert_same_samples(const struct groups *a, const struct groups *b,
             memcmp(groups_tokens(a, p, s), groups_tokens(b, p, s), 4 * n) != 0 ||
             memcmp(groups_logp(a, p, s), groups_logp(b, p, s), 4 * n) != 0 ||
             memcmp(groups_routes(a, p, s), groups_routes(b, p, s),
-                   2 * n * (size_t)a->route_width) != 0)
+                   2 * n * (size_t)a->route_width) != 0 ||
+            memcmp(groups_prompt_routes(a, p), groups_prompt_routes(b, p),
+                   2 * (size_t)(a->n_prompt[p] * a->route_width)) != 0)
             fail_msg("%s: group %d sample %d differs", what, (int)p, (int)s);
     }
 }
@@ -143,17 +145,18 @@ static bool is_equal(const struct groups *a, const struct groups *b, int64_t p,
                   (size_t)n * sizeof(int32_t)) == 0;
 }
 
-/* Seed, step and sample each change what is drawn. */
+/* Seed, step, sample and round of prompts each change what is drawn. */
 static void test_keys(void **state)
 {
     (void)state;
     struct small_model s;
-    struct groups g[3];
-    struct rollout_args args[3] = {sampled, sampled, sampled};
+    struct groups g[4];
+    struct rollout_args args[4] = {sampled, sampled, sampled, sampled};
     args[1].seed++;
     args[2].step++;
+    args[3].first_prompt = P;
     model_start(&s, 1);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         args[i].is_eos_ignored = true;
         groups_start(&g[i], &s.m);
         generate(&g[i], &s.m, &usual, &args[i], in_order, P);
@@ -162,9 +165,10 @@ static void test_keys(void **state)
         for (int64_t k = 0; k < G; k++) {
             assert_false(is_equal(&g[0], &g[1], p, k, k));
             assert_false(is_equal(&g[0], &g[2], p, k, k));
+            assert_false(is_equal(&g[0], &g[3], p, k, k));
             assert_false(is_equal(&g[0], &g[0], p, k, (k + 1) % G));
         }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         groups_release(&g[i]);
     small_model_release(&s);
 }
@@ -189,6 +193,11 @@ static void check_recorded(struct small_run *r, const struct groups *g, int64_t 
                 assert_int_equal(
                     r->a.layers[l].experts[(n_prompt - 1 + t) * k + i],
                     groups_routes(g, p, s)[t * g->route_width + l * k + i]);
+    for (int64_t l = 0; l < r->m->hp.n_layers; l++)
+        for (int64_t i = 0; i < n_prompt * k; i++)
+            assert_int_equal(
+                r->a.layers[l].experts[i],
+                groups_prompt_routes(g, p)[i / k * g->route_width + l * k + i % k]);
 }
 
 static void test_recorded(void **state)

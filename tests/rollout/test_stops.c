@@ -82,16 +82,11 @@ static void run(struct setting *of, struct groups *g, const char *const *stops, 
     assert_int_equal(rollout_run(of->r, g, &slot, 1, &args, NULL, NULL, NULL), 0);
 }
 
-/* The first n tokens' bytes */
+/* The first n tokens' text */
 static void text_of(struct buf *text, const struct setting *of, int64_t s, int64_t n)
 {
     buf_reset(text);
-    for (int64_t t = 0; t < n; t++) {
-        size_t len = 0;
-        const char *const bytes = tokenizer_bytes(
-            of->t, groups_tokens(&of->plain, 0, s)[t], &len);
-        buf_append(text, bytes, len);
-    }
+    tokenizer_decode(of->t, groups_tokens(&of->plain, 0, s), n, false, text);
 }
 
 /* Tokens after which the text first holds one of the stops; 0: never */

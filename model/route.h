@@ -1,0 +1,14 @@
+/*
+ * Which experts a layer's rows go to: shared by forward and recomputation.
+ */
+#ifndef MODEL_ROUTE_H
+#define MODEL_ROUTE_H
+
+#include "model/model.h"
+
+/* From la->router_logits of layer l (n rows): la->experts - under replay they are there
+ * already - and la->weights; adds to the load while that is counted. */
+void model_route(const struct model *m, struct acts *a, const struct layer_acts *la,
+                 int64_t l, int64_t n);
+
+#endif
