@@ -27,10 +27,11 @@ size_t optim_bytes(const struct param_table *t, enum dtype dtype)
     return c.used;
 }
 
-/* master = widened compute weights, through a host buffer of one block */
+/* master = widened compute weights, through a host buffer: large, since a device waits
+ * twice for each part */
 static void widen(struct optim *o)
 {
-    enum { N = 65536 };
+    enum { N = 1 << 22 };
     float *const wide = mem_alloc(N * sizeof(float));
     char *const raw = mem_alloc(N * sizeof(float));
     const size_t size = dtype_bytes(o->copy_dtype);
