@@ -17,7 +17,7 @@ enum {
     WGMMA_TILE_K = 64, /* one 128-byte swizzled line of bf16 */
     WGMMA_MAX_STAGES = 8,
     WGMMA_BOXES = 4 * GEMM_N_BOXES * GEMM_BOX_BYTES, /* of a warpgroup */
-    WGMMA_BARRIERS = 2 * WGMMA_MAX_STAGES * 8,
+    WGMMA_BARRIERS = (2 * WGMMA_MAX_STAGES + 2 * 4 * GEMM_N_BOXES) * 8,
     BF16_BYTES = 2
 };
 
