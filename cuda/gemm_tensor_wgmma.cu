@@ -20,6 +20,7 @@
 
 #include "core/status.h"
 #include "cuda/gemm_tensor_job.cuh"
+#include "cuda/gemm_tensor_result.cuh"
 #include "cuda/gemm_tensor_wgmma.cuh"
 
 namespace
@@ -43,6 +44,7 @@ struct maps {
 struct ring {
     char *stages, *boxes;
     uint64_t *full, *empty;
+    uint64_t *landed; /* dw: for each warp's boxes */
     int32_t *base, *row_off;
     int32_t n_stages, stage_bytes;
 };
@@ -158,131 +160,6 @@ __device__ __forceinline__ void release_stage(const struct ring &ring, int32_t s
         barrier_arrive(ring.empty + stage);
 }
 
-/* Where a warp's 16 rows of a tile lie in the output. */
-struct place {
-    float *p;               /* their first element */
-    int32_t row, col;       /* of that one, in the output as one matrix */
-    int32_t n_rows, n_cols; /* those that exist, from there on (<= 0: none) */
-    int32_t pitch;
-};
-
-template <int FORM>
-__device__ __forceinline__ struct place
-place_of(const struct gemm_job &job, const struct gemm_tile &tile, int32_t first_row)
-{
-    const int32_t pitch = gemm_cols(&job.space), in_mat = tile.row0 + first_row;
-    const int32_t row = in_mat + (FORM == GEMM_FORM_DW ? tile.mat * job.space.n : 0);
-    return {job.out + (int64_t)row * pitch + tile.col0,
-            row,
-            tile.col0,
-            tile.row_end - in_mat,
-            pitch - tile.col0,
-            pitch};
-}
-
-/* dw continues from memory: a thread has pairs of columns of rows r and r + 8. */
-template <int WIDTH>
-__device__ __forceinline__ void load_tile(float (&acc)[WIDTH / 2],
-                                          const struct place &at)
-{
-    const int32_t lane = (int32_t)threadIdx.x % 32;
-    const int32_t row = gemm_acc_row(lane, 0), col = gemm_acc_col(lane, 0);
-#pragma unroll
-    for (int32_t h = 0; h < 2; h++) {
-        const float *const line = at.p + (int64_t)(row + 8 * h) * at.pitch + col;
-        const int32_t n_valid = row + 8 * h < at.n_rows ? at.n_cols : 0;
-#pragma unroll
-        for (int32_t j = 0; j < WIDTH / 8; j++) {
-            const float2 v = 8 * j < n_valid ? *(const float2 *)(line + 8 * j)
-                                             : make_float2(0, 0);
-            acc[4 * j + 2 * h] = v.x;
-            acc[4 * j + 2 * h + 1] = v.y;
-        }
-    }
-}
-
-/* dw: what load_tile will read a tile later; one request per 128 bytes. */
-template <int WIDTH> __device__ __forceinline__ void expect_tile(const struct place &at)
-{
-    for (int32_t i = (int32_t)threadIdx.x % 32; i < 16 * WIDTH / 32; i += 32) {
-        const int32_t row = i / (WIDTH / 32), col = i % (WIDTH / 32) * 32;
-        if (row < at.n_rows && col < at.n_cols)
-            prefetch_l2(at.p + (int64_t)row * at.pitch + col);
-    }
-}
-
-/* To memory by ordinary stores: where a group ends within the 16 rows, or rows do not
- * start on 16 bytes. PAIRS: they start on 8. */
-template <int WIDTH, bool PAIRS>
-__device__ __forceinline__ void store_tile(const float (&acc)[WIDTH / 2],
-                                           const struct place &at)
-{
-    const int32_t lane = (int32_t)threadIdx.x % 32;
-    const int32_t row = gemm_acc_row(lane, 0), col = gemm_acc_col(lane, 0);
-#pragma unroll
-    for (int32_t h = 0; h < 2; h++) {
-        float *const line = at.p + (int64_t)(row + 8 * h) * at.pitch + col;
-        const int32_t n_valid = row + 8 * h < at.n_rows ? at.n_cols - col : 0;
-#pragma unroll
-        for (int32_t j = 0; j < WIDTH / 8; j++) {
-            const float x = acc[4 * j + 2 * h], y = acc[4 * j + 2 * h + 1];
-            if (PAIRS && 8 * j < n_valid)
-                *(float2 *)(line + 8 * j) = make_float2(x, y);
-            if (!PAIRS && 8 * j < n_valid)
-                line[8 * j] = x;
-            if (!PAIRS && 8 * j + 1 < n_valid)
-                line[8 * j + 1] = y;
-        }
-    }
-}
-
-/* To memory by TMA: boxes of 32 columns, laid down in shared memory in N_BOXES buffers
- * in turn; the stores run on while the next tile is computed. */
-template <int WIDTH>
-__device__ __forceinline__ void send_tile(const float (&acc)[WIDTH / 2],
-                                          const struct place &at,
-                                          const CUtensorMap *map, char *boxes)
-{
-    const int32_t lane = (int32_t)threadIdx.x % 32;
-    const bool is_odd = gemm_staging_pair(lane, 0) != 0;
-#pragma unroll
-    for (int32_t i = 0; i < WIDTH / GEMM_BOX_COLS; i++) {
-        char *const box = boxes + i % GEMM_N_BOXES * GEMM_BOX_BYTES;
-        if (lane == 0)
-            bulk_wait_read<GEMM_N_BOXES - 1>(); /* the buffer's last store is over */
-        __syncwarp();
-#pragma unroll
-        for (int32_t k = 0; k < 8; k++) {
-            const int32_t slot = k / 2, h = k % 2;
-            const int32_t even = 4 * (4 * i + slot) + 2 * h;
-            const int32_t odd = 4 * (4 * i + (slot ^ 2)) + 2 * h;
-            *(float2 *)(box + gemm_staging_at(lane, slot, h)) = make_float2(
-                is_odd ? acc[odd] : acc[even], is_odd ? acc[odd + 1] : acc[even + 1]);
-        }
-        fence_async_proxy();
-        __syncwarp();
-        if (lane == 0) {
-            if (i * GEMM_BOX_COLS < at.n_cols)
-                tma_store(map, box, at.col + i * GEMM_BOX_COLS, at.row);
-            bulk_commit();
-        }
-    }
-}
-
-/* Widths of dx and dw are multiples of 8; that of y may be any. */
-template <int FORM, int WIDTH>
-__device__ __forceinline__ void put_tile(const float (&acc)[WIDTH / 2],
-                                         const struct place &at, const CUtensorMap *map,
-                                         char *boxes)
-{
-    if (at.n_rows >= GEMM_BOX_ROWS && (FORM != GEMM_FORM_FWD || at.pitch % 4 == 0))
-        send_tile<WIDTH>(acc, at, map, boxes);
-    else if (FORM != GEMM_FORM_FWD || at.pitch % 2 == 0)
-        store_tile<WIDTH, true>(acc, at);
-    else
-        store_tile<WIDTH, false>(acc, at);
-}
-
 /* dw: the last step may hold rows of the next group. */
 template <int FORM, int N_CONSUMERS, int TILE_N>
 __device__ __forceinline__ void cut_tail(char *stage, const struct gemm_tile &tile,
@@ -294,18 +171,29 @@ __device__ __forceinline__ void cut_tail(char *stage, const struct gemm_tile &ti
 }
 
 /* A tile without rows for this consumer: let its stages pass. */
-template <int FORM, int N_CONSUMERS, int TILE_N>
-__device__ __forceinline__ void pass_tile(const struct ring &ring,
-                                          const struct gemm_tile &tile, int32_t n_steps,
+__device__ __forceinline__ void pass_tile(const struct ring &ring, int32_t n_steps,
                                           struct cursor &at)
 {
     for (int32_t i = 0; i < n_steps; i++) {
         barrier_wait(ring.full + at.stage, at.parity);
-        cut_tail<FORM, N_CONSUMERS, TILE_N>(ring.stages + at.stage * ring.stage_bytes,
-                                            tile, i);
         release_stage(ring, at.stage);
         advance(at, ring.n_stages);
     }
+}
+
+/* Tile number t, and this warp's place in it. */
+__device__ __forceinline__ struct gemm_tile tile_at(const struct gemm_job &job,
+                                                    const struct ring &ring, int32_t t)
+{
+    return gemm_tile_at(&job.space, ring.base, ring.row_off, t);
+}
+
+template <int FORM>
+__device__ __forceinline__ struct place place_at(const struct gemm_job &job,
+                                                 const struct ring &ring, int32_t t,
+                                                 int32_t first_row)
+{
+    return place_of<FORM>(job, tile_at(job, ring, t), first_row);
 }
 
 template <int FORM, int N_CONSUMERS, int TILE_N>
@@ -313,28 +201,35 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
                                         const struct ring &ring,
                                         const CUtensorMap *map_out, int32_t consumer)
 {
-    const struct gemm_space &space = job.space;
-    const int32_t n_tiles = ring.base[space.n_mats], turn = (int32_t)gridDim.x;
-    const int32_t warp = (int32_t)threadIdx.x % WARPGROUP / 32;
+    const int32_t n_tiles = ring.base[job.space.n_mats], turn = (int32_t)gridDim.x;
+    const int32_t warp = __shfl_sync(0xffffffffu, (int32_t)threadIdx.x % WARPGROUP / 32,
+                                     0);
     const int32_t first_row = 64 * consumer + 16 * warp;
     char *const boxes = ring.boxes +
                         (consumer * 4 + warp) * GEMM_N_BOXES * GEMM_BOX_BYTES;
     struct cursor at = {0, 0};
     struct gemm_tile next = {};
     if ((int32_t)blockIdx.x < n_tiles)
-        next = gemm_tile_at(&space, ring.base, ring.row_off, (int32_t)blockIdx.x);
+        next = tile_at(job, ring, (int32_t)blockIdx.x);
+    constexpr bool is_dw = FORM == GEMM_FORM_DW;
+    struct boxes own = {boxes, ring.landed + (consumer * 4 + warp) * GEMM_N_BOXES,
+                        map_out, 0};
     float acc[TILE_N / 2];
+    if (is_dw && (int32_t)blockIdx.x < n_tiles) {
+        const struct place in = place_of<FORM>(job, next, first_row);
+        expect_tile<TILE_N>(own, in);
+        turn_tile<TILE_N>(acc, own, place{}, in);
+    }
     for (int32_t t = (int32_t)blockIdx.x; t < n_tiles; t += turn) {
         const struct gemm_tile tile = next;
-        const int32_t n_steps = gemm_steps(&space, &tile);
-        if (N_CONSUMERS > 1 && consumer >= n_busy<N_CONSUMERS>(tile)) {
-            pass_tile<FORM, N_CONSUMERS, TILE_N>(ring, tile, n_steps, at);
-            if (t + turn < n_tiles)
-                next = gemm_tile_at(&space, ring.base, ring.row_off, t + turn);
+        const int32_t n_steps = gemm_steps(&job.space, &tile);
+        const bool is_last = t + turn >= n_tiles;
+        if (!is_dw && N_CONSUMERS > 1 && consumer >= n_busy<N_CONSUMERS>(tile)) {
+            pass_tile(ring, n_steps, at);
+            if (!is_last)
+                next = tile_at(job, ring, t + turn);
             continue;
         }
-        if (FORM == GEMM_FORM_DW)
-            load_tile<TILE_N>(acc, place_of<FORM>(job, tile, first_row));
         int32_t previous = -1;
         for (int32_t i = 0; i < n_steps; i++) {
             char *const stage = ring.stages + at.stage * ring.stage_bytes;
@@ -342,23 +237,26 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
             cut_tail<FORM, N_CONSUMERS, TILE_N>(stage, tile, i);
             multiply_step<FORM, TILE_N>(acc, stage + consumer * BLOCK_BYTES,
                                         stage + N_CONSUMERS * BLOCK_BYTES,
-                                        FORM != GEMM_FORM_DW && i == 0);
-            if (FORM == GEMM_FORM_DW && i == 0 && t + turn < n_tiles)
-                expect_tile<TILE_N>(place_of<FORM>(
-                    job, gemm_tile_at(&space, ring.base, ring.row_off, t + turn),
-                    first_row));
+                                        !is_dw && i == 0);
+            if (is_dw && i == 0 && !is_last)
+                expect_tile<TILE_N>(own,
+                                    place_at<FORM>(job, ring, t + turn, first_row));
             wgmma_wait<1>(); /* the step before this one has been read */
             if (previous >= 0)
                 release_stage(ring, previous);
             previous = at.stage;
             advance(at, ring.n_stages);
         }
-        if (t + turn < n_tiles) /* found while the tensor core works */
-            next = gemm_tile_at(&space, ring.base, ring.row_off, t + turn);
+        if (!is_last) /* found while the tensor core works */
+            next = tile_at(job, ring, t + turn);
         wgmma_wait<0>();
         release_stage(ring, previous);
-        put_tile<FORM, TILE_N>(acc, place_of<FORM>(job, tile, first_row), map_out,
-                               boxes);
+        const struct place out = place_of<FORM>(job, tile, first_row);
+        if (is_dw)
+            turn_tile<TILE_N>(acc, own, out,
+                              is_last ? place{} : place_of<FORM>(job, next, first_row));
+        else
+            put_tile<FORM, TILE_N>(acc, out, map_out, boxes);
     }
     bulk_wait_read<0>(); /* shared memory outlives the last store */
 }
@@ -377,7 +275,8 @@ __global__ void __launch_bounds__(WARPGROUP *(1 + N_CONSUMERS), TILE_N == 64 ? 2
     ring.full = (uint64_t *)(ring.boxes +
                              N_CONSUMERS * 4 * GEMM_N_BOXES * GEMM_BOX_BYTES);
     ring.empty = ring.full + MAX_STAGES;
-    ring.base = (int32_t *)(ring.empty + MAX_STAGES);
+    ring.landed = ring.empty + MAX_STAGES;
+    ring.base = (int32_t *)(ring.landed + 2 * 4 * GEMM_N_BOXES);
     ring.row_off = ring.base + job.space.n_mats + 1;
     gemm_build_lists(job, ring.base, ring.row_off);
     if (threadIdx.x == 0) {
@@ -388,6 +287,8 @@ __global__ void __launch_bounds__(WARPGROUP *(1 + N_CONSUMERS), TILE_N == 64 ? 2
             barrier_init(ring.full + s, 1);
             barrier_init(ring.empty + s, N_CONSUMERS * WARPGROUP / 32);
         }
+        for (int32_t i = 0; i < N_CONSUMERS * 4 * GEMM_N_BOXES; i++)
+            barrier_init(ring.landed + i, 1);
         barrier_init_fence();
     }
     __syncthreads();

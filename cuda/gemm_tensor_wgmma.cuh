@@ -115,10 +115,14 @@ template <int N> static __device__ __forceinline__ void bulk_wait_read(void)
     asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
 }
 
-/* Ask the level-2 cache for the line of this address. */
-static __device__ __forceinline__ void prefetch_l2(const float *p)
+/* Ask the level-2 cache for a box. */
+static __device__ __forceinline__ void tma_prefetch(const CUtensorMap *map, int32_t x,
+                                                    int32_t y)
 {
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(p) : "memory");
+    asm volatile(
+        "cp.async.bulk.prefetch.tensor.2d.L2.global [%0, {%1, %2}];" ::"l"(map), "r"(x),
+        "r"(y)
+        : "memory");
 }
 
 static __device__ __forceinline__ void tma_prefetch_map(const CUtensorMap *map)

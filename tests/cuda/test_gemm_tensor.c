@@ -51,6 +51,8 @@ static const struct gemm_case cases[] = {
     {3, 100, 64, 300, GROUPS_RANDOM, 104},
     {1, 1027, 136, 200, GROUPS_EVEN, 1032},
     {2, 6, 72, 70, GROUPS_EVEN, 8},
+    {1, 264, 200, 1300, GROUPS_EVEN},
+    {1, 1030, 64, 1100, GROUPS_EVEN, 1032},
 };
 /* widths that TMA cannot take: always the portable kernel */
 static const struct gemm_case odd_cases[] = {
