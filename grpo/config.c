@@ -335,8 +335,8 @@ static const struct option items[] = {
 
     INT("learner.micro_tokens", learner, micro_tokens, "4096", 1.0, 1e8,
         "rows of one forward and backward pass; a group is never split"),
-    INT("learner.head_rows", learner, head_rows, "256", 1.0, 1e6,
-        "rows of logits in memory at once"),
+    INT("learner.head_rows", learner, head_rows, "0", 0.0, 1e6,
+        "rows of logits in memory at once; 0: 256, on a GPU 2048"),
     CHOICE("learner.recompute", learner, recompute, "auto", "auto|none|layer",
            "keep all activations, or recompute each layer in the backward"),
 

@@ -53,6 +53,13 @@ static int64_t tree_arrays(const struct config *c)
     return 1 + (depth > 0 ? depth : 1);
 }
 
+int64_t learner_head_rows(const struct config *c, const struct backend *b)
+{
+    if (c->learner.head_rows > 0)
+        return c->learner.head_rows;
+    return b->is_host ? 256 : 2048;
+}
+
 int learner_plan(struct learner_plan *out, const struct model *m,
                  const struct config *c)
 {
@@ -60,7 +67,7 @@ int learner_plan(struct learner_plan *out, const struct model *m,
     struct acts_limits al = {.mode = ACTS_KEEP,
                              .n_rows = bl.n_rows,
                              .n_pages = page_limit(&bl),
-                             .n_head_rows = c->learner.head_rows};
+                             .n_head_rows = learner_head_rows(c, m->b)};
     const size_t grads = (size_t)tree_arrays(c) * (size_t)m->table.n_elems *
                          sizeof(float);
     const size_t keep = acts_bytes(m, &al);
@@ -129,7 +136,7 @@ static int reserve(struct learner *l)
     const struct acts_limits al = {.mode = plan.mode,
                                    .n_rows = bl.n_rows,
                                    .n_pages = page_limit(&bl),
-                                   .n_head_rows = l->c->learner.head_rows};
+                                   .n_head_rows = learner_head_rows(l->c, m->b)};
     TRY(acts_init(&l->acts, m, &al));
     TRY(batch_init(&l->batch, m->b, &bl));
     TRY(optim_init(&l->optim, m->b, &m->table, l->s.data, m->dtype));

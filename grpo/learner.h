@@ -34,6 +34,10 @@ int learner_create(struct learner **out, const struct learner_setup *s) WARN_UNU
 void learner_free(struct learner *l);
 struct optim *learner_optim(struct learner *l);
 
+/* learner.head_rows, chosen where it is 0: a cache's worth, or what fills a device.
+ * Shared with pretraining. */
+int64_t learner_head_rows(const struct config *c, const struct backend *b);
+
 /* The memory plan, in bytes. */
 struct learner_plan {
     enum acts_mode mode;

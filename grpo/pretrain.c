@@ -19,6 +19,7 @@
 #include "grpo/dataset.h"
 #include "grpo/events.h"
 #include "grpo/examples.h"
+#include "grpo/learner.h"
 #include "grpo/metrics.h"
 #include "grpo/progress.h"
 #include "grpo/report.h"
@@ -424,7 +425,7 @@ static int reserve(struct pretrainer *t)
     const struct acts_limits al = {.mode = ACTS_KEEP,
                                    .n_rows = t->max_rows,
                                    .n_pages = n_pages,
-                                   .n_head_rows = c->learner.head_rows};
+                                   .n_head_rows = learner_head_rows(c, m->b)};
     TRY(batch_init(&t->batch, m->b, &bl));
     TRY(acts_init(&t->acts, m, &al));
     TRY(optim_init(&t->optim, m->b, &m->table, t->s.weights.data, t->s.weights.dtype));
