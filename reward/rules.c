@@ -155,7 +155,7 @@ static int compile_rules(struct reward_rules *r)
 {
     const struct rule *const *const list = styles[r->options.style];
     for (int i = 0; list[i] != NULL && r->pattern == NULL; i++)
-        if (list[i]->commit != COMMIT_CODE || r->options.code != 0)
+        if (list[i]->commit != COMMIT_CODE || r->options.code == REWARD_CODE_ARITHMETIC)
             r->rule[r->n++] = *list[i];
     if (r->pattern != NULL)
         r->rule[r->n++] = (struct rule){"custom", r->pattern, COMMIT_GROUP, true};
