@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "reward/doubt.h"
 #include "reward/rules_types.h"
 
 enum {
@@ -25,12 +26,16 @@ static void trim(const char *text, size_t *from, size_t *to)
         (*to)--;
 }
 
+static size_t first_digit(const char *text, size_t from, size_t to)
+{
+    while (from < to && !(text[from] >= '0' && text[from] <= '9'))
+        from++;
+    return from;
+}
+
 static bool holds_digit(const char *text, size_t from, size_t to)
 {
-    for (size_t i = from; i < to; i++)
-        if (text[i] >= '0' && text[i] <= '9')
-            return true;
-    return false;
+    return from < to && first_digit(text, from, to) < to;
 }
 
 /* Reads text[from, to) as the answer; true when it has a value. */
@@ -41,6 +46,9 @@ static bool try_answer(struct reward_scratch *s, const char *text, size_t from,
     out->off = from;
     out->len = to - from;
     out->reading = answer_read(s, text + from, to - from, &out->plain);
+    if (out->reading == READ_TREE && s->answer.has_lead &&
+        doubt_lead(text, from, first_digit(text, from, to)))
+        out->reading = READ_HEDGED;
     out->reason = out->reading == READ_LIMIT ? REWARD_LIMIT : REWARD_CORRECT;
     return out->reading == READ_PLAIN || out->reading == READ_TREE;
 }
@@ -83,33 +91,6 @@ static bool is_same_text(const char *text, size_t a, size_t a_len, size_t b,
     return a_len == b_len && memcmp(text + a, text + b, a_len) == 0;
 }
 
-/* Whether text[from, to) has a word of which `is` holds; "n't" counts always. */
-static bool holds_word(const char *text, size_t from, size_t to,
-                       bool (*is)(const char *word, size_t len))
-{
-    for (size_t i = from; i < to;) {
-        size_t end = i;
-        while (end < to && (text[end] == '\'' || (text[end] | 0x20) >= 'a'))
-            end++;
-        const bool is_negated = end - i > 3 && memcmp(text + end - 3, "n't", 3) == 0;
-        if (is_negated || (end > i && is(text + i, end - i)))
-            return true;
-        i = end > i ? end : i + 1;
-    }
-    return false;
-}
-
-/* Words between two answers that leave the choice open. */
-static bool is_alternative(const char *word, size_t len)
-{
-    static const char *const words[] = {
-        "or", "alternatively", "maybe", "perhaps", "possibly", "either", "otherwise"};
-    for (int64_t i = 0; i < ARRAY_LEN(words); i++)
-        if (strncasecmp(words[i], word, len) == 0 && words[i][len] == 0)
-            return true;
-    return false;
-}
-
 /* Several boxes side by side are one list: from the first of them to the end of the
  * last. Boxes in prose before them are steps, but many different ones are guesses. */
 bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
@@ -132,7 +113,7 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
             continue; /* left open, or around the one behind it */
         const int gap = is_open_run ? rules_gap(s, text, after, first) : 0;
         is_joined &= !is_open_run || gap != 0 || first - after > MAX_LEAD ||
-                     !holds_word(text, after, first, is_alternative);
+                     !doubt_holds(text, after, first, doubt_is_alternative);
         const bool is_same = is_same_text(text, a, b - a, start, until - start);
         is_open_run &= gap != 0;
         n_different += !is_same;
@@ -248,7 +229,7 @@ static bool try_clause(struct reward_scratch *s, const char *text, size_t from,
     const bool is_reason = memmem(word, rest - cut, "because", 7) != NULL ||
                            memmem(word, rest - cut, "since", 5) != NULL ||
                            memmem(word, rest - cut, "as", 2) != NULL;
-    if (!is_reason && holds_digit(text, rest, end))
+    if (!is_reason && (holds_digit(text, rest, end) || doubt_after(text, cut, end)))
         return false;
     struct commitment c = *out;
     if (!try_answer(s, text, from, cut, &c))
@@ -261,14 +242,13 @@ static bool try_clause(struct reward_scratch *s, const char *text, size_t from,
 static bool try_prose(struct reward_scratch *s, const char *text, size_t from,
                       size_t end, struct commitment *out)
 {
-    size_t first = from;
-    while (first < end && !(text[first] >= '0' && text[first] <= '9'))
-        first++;
+    size_t first = first_digit(text, from, end);
     while (first > from && is_in("$.-", text[first - 1]))
         first--;
     struct commitment c = *out;
     if (first == end || first == from || text[first - 1] != ' ' ||
-        end - from > MAX_WHOLE || holds_word(text, from, first, token_is_hedge) ||
+        end - from > MAX_WHOLE || doubt_holds(text, from, first, token_is_hedge) ||
+        doubt_before(text, from, first) || doubt_after(text, first, end) ||
         !try_answer(s, text, first, end, &c))
         return false;
     if (c.reading == READ_TREE && s->answer.at[s->answer.root].kind != NODE_NUM)
@@ -305,7 +285,8 @@ static size_t skip_lead(const char *text, size_t from, size_t to, bool *is_quote
 {
     const size_t start = from;
     while (from < to && from - start < MAX_LEAD &&
-           is_in(" \t\r\n*_`\"':>=~", text[from])) {
+           (is_in(" \t\r\n*_`\"':=", text[from]) ||
+            (text[from] == '>' && from > 0 && text[from - 1] == '\n'))) {
         *is_quoted = is_in("\"'", text[from]);
         from++;
     }
@@ -358,7 +339,8 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
         while (end > from && is_in("}, \r", text[end - 1]))
             end--;
     commit_sentence(s, text, from, end, out);
-    if (is_whole_line && holds_digit(text, stop, line))
+    if ((is_whole_line && holds_digit(text, stop, line)) ||
+        (stop < line && text[stop] == '?'))
         out->reason = REWARD_AMBIGUOUS;
 }
 
@@ -369,12 +351,6 @@ static void commit_number(struct reward_scratch *s, const char *text, size_t to,
     size_t end = m->end, begin = m->start;
     while (begin > 0 && m->start - begin < MAX_LEAD && !is_in("\n.;", text[begin - 1]))
         begin--;
-    for (size_t i = begin; i + 3 <= m->start; i++) /* "isn't 42", "not 42" */
-        if (memcmp(text + i, "n't", 3) == 0 || memcmp(text + i, "not", 3) == 0) {
-            out->reason = REWARD_AMBIGUOUS;
-            out->reading = READ_HEDGED;
-            return;
-        }
     if (m->end + 1 < to && is_in("])}", text[m->end]) && is_in("])}", text[m->end + 1]))
         return; /* deep in brackets: an index, not an answer */
     while (end < to && end - m->end < MAX_TAIL && !is_in("\n*$", text[end]))
@@ -382,6 +358,12 @@ static void commit_number(struct reward_scratch *s, const char *text, size_t to,
     end = sentence_end(text, m->start, end);
     if (end < m->end)
         end = m->end;
+    if (doubt_before(text, begin, m->start) || doubt_after(text, m->end, end) ||
+        (end < to && text[end] == '?')) {
+        out->reason = REWARD_AMBIGUOUS;
+        out->reading = READ_HEDGED;
+        return;
+    }
     const bool has_value = try_answer(s, text, m->start, end, out);
     if ((has_value && !is_prose_list(s, out)) ||
         try_clause(s, text, m->start, end, out))

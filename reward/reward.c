@@ -54,9 +54,24 @@ static enum reading read_tree(struct reward_scratch *s, const char *text, size_t
                                                                   : READ_LIMIT;
 }
 
+/* "~12" and "12?"; "~12~" has the spaces of LaTeX around it */
+static bool is_guess(const char *text, size_t len)
+{
+    const char last = len < 2 ? 0 : text[len - 1];
+    if (last != '?' && (last == 0 || last == '~' || text[0] != '~'))
+        return false;
+    while (len > 0 && !(text[len - 1] >= '0' && text[len - 1] <= '9'))
+        len--;
+    return len > 0;
+}
+
 enum reading answer_read(struct reward_scratch *s, const char *text, size_t len,
                          struct plain *plain)
 {
+    if (is_guess(text, len)) {
+        s->answer_tokens.n = 0;
+        return READ_HEDGED;
+    }
     return plain_read(plain, text, len) ? READ_PLAIN : read_tree(s, text, len);
 }
 
