@@ -26,7 +26,7 @@ static bool is_near(struct reward_scratch *s, const struct code_value *v,
 {
     struct pool *const p = &s->pool;
     struct rat value, gold;
-    pool_reset(p);
+    pool_clear(p);
     if (!exact_value(s, v->text, v->len, &value) ||
         !exact_value(s, a->text, a->len, &gold))
         return false;

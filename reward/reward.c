@@ -38,7 +38,7 @@ static enum reading reading_of(enum expr_status status)
 
 static enum reading read_tree(struct reward_scratch *s, const char *text, size_t len)
 {
-    pool_reset(&s->pool);
+    pool_clear(&s->pool);
     if (tokens_read(&s->answer_tokens, text, len) != TOKENS_OK)
         return READ_LIMIT;
     const enum expr_status status = expr_parse(&s->answer, &s->answer_tokens);
@@ -49,7 +49,7 @@ static enum reading read_tree(struct reward_scratch *s, const char *text, size_t
     tokens_flatten(&s->answer_tokens);
     if (expr_parse(&s->answer, &s->answer_tokens) == EXPR_OK)
         return READ_TREE;
-    pool_reset(&s->pool);
+    pool_clear(&s->pool);
     return tokens_read(&s->answer_tokens, text, len) == TOKENS_OK ? READ_TEXT
                                                                   : READ_LIMIT;
 }
@@ -272,6 +272,7 @@ void reward_score(struct reward_result *out, struct reward_scratch *s,
                   const struct reward_input *in, const struct reward_gold *gold)
 {
     size_t from, to;
+    pool_reset(&s->pool);
     if (in->kind == REWARD_ANSWER)
         score_answer(out, s, in, gold);
     else if (!rules_region(s, in->text, in->len, &from, &to))
