@@ -22,8 +22,11 @@ static void trim(const char *text, size_t *from, size_t *to)
 {
     while (*from < *to && is_in(" \t\r\n*`\"_'", text[*from]))
         (*from)++;
-    while (*from < *to && is_in(" \t\r\n*`\"_", text[*to - 1]))
+    while (*from < *to && is_in(" \t\r\n*`\"_", text[*to - 1])) {
         (*to)--;
+        if (*to - *from > 1 && text[*to] == ' ' && text[*to - 1] == '\\')
+            (*to)--; /* "\ " is a blank */
+    }
 }
 
 static size_t first_digit(const char *text, size_t from, size_t to)
@@ -91,6 +94,23 @@ static bool is_same_text(const char *text, size_t a, size_t a_len, size_t b,
     return a_len == b_len && memcmp(text + a, text + b, a_len) == 0;
 }
 
+/* \phantom{2}, ?, ___: where the question leaves room for the answer */
+static bool is_placeholder(const char *text, size_t from, size_t to)
+{
+    while (from < to && is_in(" ?_.$", text[from]))
+        from++;
+    return from == to || (to - from > 8 && memcmp(text + from, "\\phantom", 8) == 0);
+}
+
+/* "... is not \boxed{8}" */
+static bool is_negated(const char *text, size_t from, size_t at)
+{
+    while (at > from && is_in(" $\\([{*", text[at - 1]))
+        at--;
+    return (at - from > 3 && strncasecmp(text + at - 4, " not", 4) == 0) ||
+           (at - from > 3 && strncasecmp(text + at - 3, "n't", 3) == 0);
+}
+
 /* Several boxes side by side are one list: from the first of them to the end of the
  * last. Boxes in prose before them are steps, but many different ones are guesses. */
 bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
@@ -111,6 +131,10 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
         is_left_open |= !is_closed && is_open_run && a == first;
         if (!is_closed || after > first)
             continue; /* left open, or around the one behind it */
+        if (is_placeholder(text, a, b)) {
+            is_open_run = false;
+            continue;
+        }
         const int gap = is_open_run ? rules_gap(s, text, after, first) : 0;
         is_joined &= !is_open_run || gap != 0 || first - after > MAX_LEAD ||
                      !doubt_holds(text, after, first, doubt_is_alternative);
@@ -130,7 +154,8 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
         out->reason = REWARD_UNPARSED;
     if (is_left_open) /* \boxed{\boxed{5} */
         out->reason = REWARD_UNCLOSED;
-    else if (!is_joined || (n_different > MAX_DIFFERENT && !is_list))
+    else if (!is_joined || is_negated(text, from, m[0].start) ||
+             (n_different > MAX_DIFFERENT && !is_list))
         out->reason = REWARD_AMBIGUOUS;
     return true;
 }
@@ -306,6 +331,21 @@ static size_t skip_label(const char *text, size_t from, size_t to, bool *is_quot
     return from;
 }
 
+/* The end of a number or null in JSON. */
+static size_t json_end(const char *text, size_t from, size_t line)
+{
+    while (from < line && !is_in(",}] \t\r", text[from]))
+        from++;
+    return from;
+}
+
+static bool is_json_literal(const char *text, size_t from, size_t line)
+{
+    return (line - from >= 4 && memcmp(text + from, "null", 4) == 0) ||
+           (from < line && is_in("-0123456789", text[from]) &&
+            json_end(text, from, line) < line);
+}
+
 static void commit_line(struct reward_scratch *s, const char *text, size_t to,
                         const struct rules_match *m, bool is_whole_line,
                         struct commitment *out)
@@ -318,8 +358,13 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
     const char *const quote = is_quoted
                                   ? memchr(text + from, text[from - 1], line - from)
                                   : NULL;
-    if (from == to) {
-        out->reason = REWARD_UNPARSED;
+    const bool is_json = memchr(text + m->start, '"', m->end - m->start) != NULL;
+    if (from == to || (is_json && (text[from] == '}' || text[from] == ']'))) {
+        out->reason = REWARD_UNPARSED; /* nothing, or the empty string */
+        return;
+    }
+    if (is_json && quote == NULL && is_json_literal(text, from, line)) {
+        (void)try_answer(s, text, from, json_end(text, from, line), out);
         return;
     }
     if (quote != NULL) {

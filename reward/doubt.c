@@ -138,6 +138,19 @@ static bool is_joined(const char *text, size_t from, const struct words *w)
     return digit_before(text, from, at, room);
 }
 
+/* "half of 12", "the square root of 12", but "a total of 12" */
+static bool is_part(const struct words *w)
+{
+    return has_word(w, 1, "of") &&
+           !(w->n > 1 &&
+             is_listed(
+                 "total|sum|amount|cost|profit|price|value|age|number|distance|"
+                 "length|width|height|area|volume|speed|weight|balance|loss|"
+                 "savings|difference|average|mean|perimeter|revenue|income|score|"
+                 "answer|result|consisting|made|maximum|minimum|tip|rate|discount",
+                 w->at[1], w->len[1]));
+}
+
 /* A bound, an estimate, an exception, a label. */
 static bool is_bounded(const struct words *w)
 {
@@ -209,12 +222,13 @@ bool doubt_before(const char *text, size_t from, size_t at)
         sign = --at;
     const bool is_marked = sign > from && (is_sign(text, from, sign) ||
                                            is_long_sign(text, from, sign));
-    if (is_marked || doubt_holds(text, from, at, is_negation))
+    const bool is_beside = sign == at && at > from && is_digit(text[at - 1]);
+    if (is_marked || is_beside || doubt_holds(text, from, at, is_negation))
         return true;
     if (at == from || !is_letter(text[at - 1]))
         return false;
     last_words(&w, text, from, at);
-    return is_bounded(&w) || is_joined(text, from, &w);
+    return is_bounded(&w) || is_part(&w) || is_joined(text, from, &w);
 }
 
 bool doubt_after(const char *text, size_t from, size_t to)

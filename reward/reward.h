@@ -13,9 +13,11 @@
  * gold);
  *
  * Extraction. Text inside <think> blocks does not count, nor does anything after an end
- * token (</s>, <|im_end|> ...) or a new line "Question:", "Q:", "Problem:". Of what is
- * left a style's rules are tried in their order (reward_rule_at lists them); the last
- * marker of the first rule that has one commits the completion to what follows it. A
+ * token (</s>, <|im_end|> ...) or a new line "Question:", "Q:", "Problem:", "User:",
+ * "Human:", "Instruction:". Of what is left a style's rules are tried in their order
+ * (reward_rule_at lists them); the last marker of the first rule that has one commits
+ * the completion to what follows it; a number with words or signs beside it that take
+ * it back ("not 12", "at least 12", "~12", "12?") is none. A
  * list ("12 or 13") is a list and never one number; a box, tag or think block that is
  * left open is no answer; boxes side by side are one list. A program (reward/code.h)
  * declares its value, unless a marker stands behind it, or a box, tag or "####" before

@@ -71,7 +71,9 @@ static const struct rule *const styles[REWARD_N_STYLES][RULES_MAX] = {
     "s>|<\\|(?:im_end|im_start|endoftext|eot_id|eom_id|end_of_text|end|user|return|"   \
     "start_header_id)\\|>|<eos>|<(?:end|start)_of_turn>|\\[/?INST\\])|"                \
     "("
-#define QUESTION "(?:^|\\n)[ \\t*#>]{0,8}+(?:question|q|problem)[*]{0,2}:"
+#define QUESTION                                                                       \
+    "(?:^|\\n)[ \\t*#>]{0,8}+(?:question|q|problem|user|human|"                        \
+    "instruction)[*]{0,2}:"
 #define GAP                                                                            \
     "(?i)\\A(?:[\\s$.]|\\\\q?quad|\\\\text[ ]?\\{[ ,.;]{0,3}\\}|\\\\[][(),;! \\\\])*+" \
     "(?:([,;&]|and\\b|or\\b|\\\\text[ ]?\\{\\s{0,4}(?:and|or)\\s{0,4}\\})"             \
@@ -80,7 +82,7 @@ static const struct rule *const styles[REWARD_N_STYLES][RULES_MAX] = {
     "(?:[a-z](?:_\\{?\\w\\}?)?(?:\\([a-z]\\))?[ ]?=[ ]?)?+)?+\\z"
 #define CLAUSE                                                                         \
     "(?i)(?:,?[ ](?:because|since|which|where|as|so|when|if|for)\\b|;[ ]|,[ "          \
-    "](?=[a-z]{2})|[ ]\\()"
+    "](?=[a-z]{2})|[ ]\\((?:because|since|as)\\b|[ ]\\()"
 
 static void *pcre_alloc(PCRE2_SIZE bytes, void *user)
 {

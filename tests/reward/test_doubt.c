@@ -149,7 +149,6 @@ static const char *const paid[] = {
     "Therefore there are 12 left.",
     "Notice that there are 12",
     "So it is $12.00",
-    "He nothing did but 12",
     "the knot count is 12",
     "There are 10 cats. Then there are 12.",
     "from 10 boxes he takes 2, so 12",
