@@ -293,6 +293,16 @@ static bool is_prose_list(const struct reward_scratch *s, const struct commitmen
            (e->has_lead || e->at[e->at[first].next].kind == NODE_WORDS);
 }
 
+/* "So, 18": no value yet */
+static bool holds_words(const struct expr *e)
+{
+    const struct node *const root = &e->at[e->root];
+    bool is_found = root->kind == NODE_WORDS;
+    for (int k = root->kind == NODE_LIST ? root->child : -1; k >= 0; k = e->at[k].next)
+        is_found |= e->at[k].kind == NODE_WORDS;
+    return is_found;
+}
+
 /* The rest of a line as prose: a sentence, its first clause, or its only number. */
 static void commit_sentence(struct reward_scratch *s, const char *text, size_t from,
                             size_t end, struct commitment *out)
@@ -389,22 +399,35 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
         out->reason = REWARD_AMBIGUOUS;
 }
 
+/* Whether its sentence takes back what stands at [m->start, m->end), up to `end`. */
+static bool is_doubtful(const char *text, const struct rules_match *m, size_t end,
+                        size_t to)
+{
+    size_t begin = m->start;
+    while (begin > 0 && m->start - begin < MAX_LEAD && !is_in("\n.;", text[begin - 1]))
+        begin--;
+    return doubt_before(text, begin, m->start) || doubt_after(text, m->end, end) ||
+           (end < to && text[end] == '?');
+}
+
+/* The end of the sentence behind a match, no farther than words matter. */
+static size_t tail_end(const char *text, const struct rules_match *m, size_t to)
+{
+    size_t end = m->end;
+    while (end < to && end - m->end < MAX_TAIL && !is_in("\n*$", text[end]))
+        end++;
+    end = sentence_end(text, m->start, end);
+    return end < m->end ? m->end : end;
+}
+
 /* The last number with the words that follow it. */
 static void commit_number(struct reward_scratch *s, const char *text, size_t to,
                           const struct rules_match *m, struct commitment *out)
 {
-    size_t end = m->end, begin = m->start;
-    while (begin > 0 && m->start - begin < MAX_LEAD && !is_in("\n.;", text[begin - 1]))
-        begin--;
+    const size_t end = tail_end(text, m, to);
     if (m->end + 1 < to && is_in("])}", text[m->end]) && is_in("])}", text[m->end + 1]))
         return; /* deep in brackets: an index, not an answer */
-    while (end < to && end - m->end < MAX_TAIL && !is_in("\n*$", text[end]))
-        end++;
-    end = sentence_end(text, m->start, end);
-    if (end < m->end)
-        end = m->end;
-    if (doubt_before(text, begin, m->start) || doubt_after(text, m->end, end) ||
-        (end < to && text[end] == '?')) {
+    if (is_doubtful(text, m, end, to)) {
         out->reason = REWARD_AMBIGUOUS;
         out->reading = READ_HEDGED;
         return;
@@ -434,6 +457,10 @@ void commit_read(struct reward_scratch *s, const struct rule *rule, int i,
         break;
     case COMMIT_GROUP:
         (void)try_answer(s, text, m->group_start, m->group_end, out);
+        if (!rule->is_marker && is_doubtful(text, m, tail_end(text, m, to), to)) {
+            out->reason = REWARD_AMBIGUOUS;
+            out->reading = READ_HEDGED;
+        }
         break;
     case COMMIT_NUMBER:
         commit_number(s, text, to, m, out);
@@ -447,8 +474,7 @@ void commit_read(struct reward_scratch *s, const struct rule *rule, int i,
         break;
     }
     const bool has_value = out->reading == READ_PLAIN ||
-                           (out->reading == READ_TREE &&
-                            s->answer.at[s->answer.root].kind != NODE_WORDS) ||
+                           (out->reading == READ_TREE && !holds_words(&s->answer)) ||
                            (out->reading == READ_HEDGED &&
                             is_in("0123456789$-.", text[out->off]));
     out->is_final = rule->is_marker || has_value || out->reading == READ_LIMIT;
