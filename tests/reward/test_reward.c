@@ -514,13 +514,22 @@ static void test_patterns(void **state)
     verifier_release(&f);
 }
 
+static void test_names(void **state)
+{
+    (void)state;
+    for (int r = 0; r < REWARD_N_REASONS; r++)
+        for (int k = 0; k < r; k++)
+            assert_string_not_equal(reward_reason_name((enum reward_reason)r),
+                                    reward_reason_name((enum reward_reason)k));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_responses), cmocka_unit_test(test_cases),
         cmocka_unit_test(test_truncated), cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_gold),      cmocka_unit_test(test_gold_style),
-        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_patterns),  cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
