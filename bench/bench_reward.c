@@ -140,7 +140,7 @@ static int bench_throughput(const struct rows *rows)
     } kinds[] = {
         {"style gsm8k", {.style = REWARD_STYLE_GSM8K}},
         {"style auto", {.style = REWARD_STYLE_AUTO}},
-        {"style auto, code", {.style = REWARD_STYLE_AUTO, .code = 1}},
+        {"style auto, code off", {.style = REWARD_STYLE_AUTO, .code = REWARD_CODE_OFF}},
     };
     printf("%-28s %8s %14s %8s  %s\n", "completions/s", "threads", "measured", "of bar",
            "differing labels");
@@ -212,7 +212,7 @@ static void score_one(void *arg)
 
 static int bench_attacks(void)
 {
-    const struct reward_options options = {.style = REWARD_STYLE_AUTO, .code = 1};
+    const struct reward_options options = {.style = REWARD_STYLE_AUTO};
     struct reward_rules *rules;
     struct one o = {0};
     char *const text = mem_alloc(ATTACK_BYTES);

@@ -149,9 +149,9 @@ static const struct option items[] = {
            "gold: a value that rounds to a decimal gold at its last place is right"),
     CHOICE("reward.fractions", reward, fractions, "any", REWARD_FRACTIONS,
            "reduced: 2/4 is not 1/2"),
-    CHOICE("reward.code", reward, code, "off", REWARD_CODES,
+    CHOICE("reward.code", reward, code, "arithmetic", REWARD_CODES,
            "arithmetic: an answer written as a Python function or <llm-code> block is "
-           "evaluated, by an interpreter of arithmetic alone"),
+           "evaluated, by an interpreter of arithmetic alone; off: it is no answer"),
     TEXT("reward.pattern", reward, pattern, "",
          "own PCRE2 pattern instead of the style's: group 1, or the rest of the line"),
     TEXT("reward.cut", reward, cut, "",

@@ -30,7 +30,7 @@ struct field { /* a text borrowed from the parsed line; NULL: none */
 
 static const char *const question_keys[] = {"question", "problem", "prompt"};
 static const char *const answer_keys[] = {"solution", "answer"};
-static const char *const gold_keys[] = {"gold", "answer", "Answer", "solution"};
+static const char *const gold_keys[] = {"answer", "Answer", "solution"};
 static const char *const id_keys[] = {"id", "ID", "unique_id"};
 
 /* The first of `keys` that is there and not null; *out untouched if none. */
@@ -168,6 +168,11 @@ int problems_gold(struct reward_gold **out, struct reward_scratch *s, const json
 
 const json_t *problems_gold_of(const json_t *line, const char **key)
 {
+    const json_t *const gold = json_object_get(line, "gold");
+    if (gold != NULL) { /* also one that is null: nothing else was meant */
+        *key = "gold";
+        return gold;
+    }
     return first_of(line, gold_keys, ARRAY_LEN(gold_keys), key);
 }
 

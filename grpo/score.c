@@ -17,8 +17,9 @@ enum { CHUNK_LINES = 512 };
 
 struct job {
     struct buf in, out,
-        message;    /* message: why the line is malformed; empty: it is not */
-    int64_t number; /* of the line, from 1 */
+        message;     /* message: why the line has no score; empty: it has one */
+    int64_t number;  /* of the line, from 1 */
+    bool has_object; /* it is malformed no further than in its gold */
     enum reward_reason reason;
 };
 
@@ -28,7 +29,7 @@ struct scorer {
     struct reward_scratch **scratch; /* (n_threads) */
     int n_threads;
     struct job *jobs; /* (CHUNK_LINES) */
-    int64_t n_jobs, n_lines, n_malformed;
+    int64_t n_jobs, n_lines, n_malformed, n_bad_golds;
     int64_t count[REWARD_N_REASONS];
 };
 
@@ -57,12 +58,10 @@ static int read_kind(struct row *row, const json_t *obj, const struct score_opti
     return STATUS_OK;
 }
 
+/* All but the gold. */
 static int read_row(struct row *row, const json_t *obj, const struct score_options *o,
-                    struct reward_scratch *scratch, const char *where)
+                    const char *where)
 {
-    const char *key = o->gold_key;
-    const json_t *const gold = key == NULL ? problems_gold_of(obj, &key)
-                                           : json_object_get(obj, key);
     TRY(json_get_string(obj, o->response_key, &row->response, &row->response_len,
                         where));
     if (row->response == NULL)
@@ -70,14 +69,21 @@ static int read_row(struct row *row, const json_t *obj, const struct score_optio
                    "%s: no \"%s\"; expected the completion there, or name another key "
                    "with --response",
                    where, o->response_key);
+    TRY(json_get_bool(obj, "truncated", &row->is_truncated, NULL, where));
+    return read_kind(row, obj, o, where);
+}
+
+static int read_gold(struct row *row, const json_t *obj, const struct score_options *o,
+                     struct reward_scratch *scratch, const char *where)
+{
+    const char *key = o->gold_key;
+    const json_t *const gold = key == NULL ? problems_gold_of(obj, &key)
+                                           : json_object_get(obj, key);
     if (gold == NULL)
         return ERR(ERR_INPUT,
                    "%s: no gold; expected the key \"%s\", or name another with --gold",
                    where, key == NULL ? "gold" : key);
-    TRY(json_get_bool(obj, "truncated", &row->is_truncated, NULL, where));
-    TRY(read_kind(row, obj, o, where));
-    const int status = problems_gold(&row->gold, scratch, gold, key, where);
-    return status == PROBLEMS_NO_VALUE ? ERR_INPUT : status;
+    return problems_gold(&row->gold, scratch, gold, key, where);
 }
 
 static void put_result(struct job *job, const struct row *row,
@@ -105,6 +111,23 @@ static void put_result(struct job *job, const struct row *row,
     buf_puts(b, "}\n");
 }
 
+/* A line that cannot be scored has the score 0 and the reason why. */
+static void put_error(struct job *job, bool is_explained)
+{
+    struct buf *const b = &job->out;
+    buf_puts(&job->message, status_message()); /* this thread's */
+    buf_printf(b, "{\"score\":0,\"answer\":null,\"rule\":null,\"reason\":\"%s\"",
+               job->has_object ? "bad_gold" : "malformed");
+    if (is_explained)
+        buf_printf(b,
+                   ",\"line\":%" PRId64 ",\"gold\":null,\"offset\":null,"
+                   "\"has_form\":false",
+                   job->number);
+    buf_puts(b, ",\"error\":");
+    buf_put_json_string(b, job->message.data, job->message.len);
+    buf_puts(b, "}\n");
+}
+
 static void score_line(struct job *job, const struct scorer *s,
                        struct reward_scratch *scratch)
 {
@@ -115,7 +138,10 @@ static void score_line(struct job *job, const struct scorer *s,
     json_t *obj = NULL;
     int status = json_parse(&obj, job->in.data, job->in.len, where);
     if (status == STATUS_OK)
-        status = read_row(&row, obj, o, scratch, where);
+        status = read_row(&row, obj, o, where);
+    job->has_object = status == STATUS_OK;
+    if (status == STATUS_OK)
+        status = read_gold(&row, obj, o, scratch, where);
     buf_reset(&job->out);
     buf_reset(&job->message);
     if (status == STATUS_OK) {
@@ -128,10 +154,7 @@ static void score_line(struct job *job, const struct scorer *s,
         job->reason = r.reason;
         put_result(job, &row, &r, o->is_explained);
     } else {
-        buf_puts(&job->message, status_message()); /* this thread's */
-        buf_puts(&job->out, "{\"error\":");
-        buf_put_json_string(&job->out, job->message.data, job->message.len);
-        buf_puts(&job->out, "}\n");
+        put_error(job, o->is_explained);
     }
     reward_gold_free(row.gold);
     json_decref(obj);
@@ -157,7 +180,8 @@ static void write_chunk(struct scorer *s)
         fwrite(job->out.data, 1, job->out.len, s->options.out);
         if (job->message.len > 0) {
             fprintf(s->options.err, "%s\n", job->message.data);
-            s->n_malformed++;
+            s->n_malformed += !job->has_object;
+            s->n_bad_golds += job->has_object;
         } else {
             s->count[job->reason]++;
         }
@@ -194,6 +218,7 @@ static void put_summary(const struct scorer *s)
     fprintf(f, "reason                lines     share\n");
     for (int i = 0; i < REWARD_N_REASONS; i++)
         put_count(f, reward_reason_name(i), s->count[i], s->n_lines);
+    put_count(f, "bad_gold", s->n_bad_golds, s->n_lines);
     put_count(f, "malformed", s->n_malformed, s->n_lines);
     put_count(f, "all", s->n_lines, s->n_lines);
 }
@@ -240,10 +265,12 @@ int score_command(const struct score_options *o)
         status = score_lines(&s);
     if (status == STATUS_OK) {
         put_summary(&s);
-        if (s.n_malformed > 0)
+        const int64_t n_bad = s.n_malformed + s.n_bad_golds;
+        if (n_bad > 0)
             status = ERR(ERR_INPUT,
-                         "%s: %" PRId64 " of %" PRId64 " lines are malformed", o->path,
-                         s.n_malformed, s.n_lines);
+                         "%s: %" PRId64 " of %" PRId64
+                         " lines are malformed or have no usable gold; they score 0",
+                         o->path, n_bad, s.n_lines);
     }
     scorer_release(&s);
     return status;

@@ -8,9 +8,11 @@
  *
  * Each line gives one on `out`, in order: {"score":1,"answer":"18","rule":"hashes",
  * "reason":"correct"}. score is 1 or 0, answer the text as extracted or null. A
- * malformed line (no object, no gold, a gold without a value) gives {"error":"..."}
- * there and a message with its number on `err`; the others are still scored. At the end
- * a table by reason goes to `err`. Lines are scored by all threads.
+ * line without a usable gold, or that is no such object, gives
+ * {"score":0,"answer":null, "rule":null,"reason":"bad_gold" or
+ * "malformed","error":"..."} there and a message with its number on `err`; the others
+ * are still scored, and the status is ERR_INPUT. At the end a table by reason goes to
+ * `err`. Lines are scored by all threads.
  */
 #ifndef GRPO_SCORE_H
 #define GRPO_SCORE_H

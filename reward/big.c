@@ -9,23 +9,29 @@
 void pool_init(struct pool *p)
 {
     *p = (struct pool){.limb = mem_alloc(BIG_POOL_LIMBS * sizeof(*p->limb)),
-                       .cap = BIG_POOL_LIMBS};
+                       .cap = BIG_POOL_LIMBS,
+                       .max_steps = BIG_MAX_STEPS};
 }
 
 void pool_release(struct pool *p) { mem_free(p->limb); }
 
 void pool_reset(struct pool *p)
 {
-    p->n = 0;
     p->n_steps = 0;
-    p->is_over = false;
+    pool_clear(p);
+}
+
+void pool_clear(struct pool *p)
+{
+    p->n = 0;
+    p->is_over = p->n_steps > p->max_steps;
 }
 
 void pool_work(struct pool *p, int64_t n_steps)
 {
     p->n_steps += n_steps;
     p->n_total += n_steps;
-    if (p->n_steps > BIG_MAX_STEPS)
+    if (p->n_steps > p->max_steps)
         p->is_over = true;
 }
 
@@ -85,21 +91,28 @@ struct big big_digits(struct pool *p, const char *text, size_t len, int base)
     uint32_t *const limb = room(p, p->is_over ? 1 : (int64_t)len * 6 / 32 + 1);
     if (limb == NULL)
         return zero;
+    /* as many digits at a time as a limb holds */
     int64_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        const int digit = digit_value(text[i]);
-        if (digit >= base)
-            continue;
-        uint64_t carry = (uint64_t)digit;
-        for (int64_t k = 0; k < n; k++) {
-            carry += (uint64_t)limb[k] * (uint64_t)base;
-            limb[k] = (uint32_t)carry;
-            carry >>= 32;
+    uint64_t chunk = 0, scale = 1;
+    for (size_t i = 0; i <= len; i++) {
+        const int digit = i < len ? digit_value(text[i]) : base;
+        if (digit < base) {
+            chunk = chunk * (uint64_t)base + (uint64_t)digit;
+            scale *= (uint64_t)base;
         }
-        if (carry > 0)
-            limb[n++] = (uint32_t)carry;
+        if (i < len && scale * (uint64_t)base <= UINT32_MAX)
+            continue;
+        for (int64_t k = 0; k < n; k++) {
+            chunk += (uint64_t)limb[k] * scale;
+            limb[k] = (uint32_t)chunk;
+            chunk >>= 32;
+        }
+        if (chunk > 0)
+            limb[n++] = (uint32_t)chunk;
+        pool_work(p, n);
+        chunk = 0;
+        scale = 1;
     }
-    pool_work(p, (int64_t)len * n / 2);
     return trimmed(limb, n);
 }
 
@@ -196,9 +209,11 @@ struct big big_falling(struct pool *p, uint32_t n, uint32_t k)
         return zero;
     int64_t size = 1;
     limb[0] = 1;
-    for (uint32_t i = 0; i < k; i++) {
-        size = multiply_small(limb, size, n - i);
-        pool_work(p, size);
+    for (uint32_t i = 0; i < k; pool_work(p, size)) {
+        uint64_t factor = n - i++; /* and as many more as a limb holds */
+        while (i < k && factor * (n - i) <= UINT32_MAX)
+            factor *= n - i++;
+        size = multiply_small(limb, size, (uint32_t)factor);
     }
     return trimmed(limb, size);
 }

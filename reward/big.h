@@ -19,19 +19,21 @@ enum {
     BIG_MAX_DIGITS = 4000,    /* of a literal */
     BIG_MAX_EXPONENT = 308,   /* of a literal's power of ten: the range of a double */
     BIG_POOL_LIMBS = 1 << 17, /* what a scratch's pool holds */
-    BIG_MAX_STEPS = 12000000, /* limb operations of one comparison: some 10 ms */
+    BIG_MAX_STEPS = 2000000,  /* limb operations of one score: some 2 ms */
 };
 
 struct pool {
     uint32_t *limb; /* (cap) */
     int64_t n, cap;
     int64_t n_steps; /* limb operations since the last pool_reset */
+    int64_t max_steps;
     int64_t n_total; /* and of all before */
     bool is_over;
 };
 void pool_init(struct pool *p);
 void pool_release(struct pool *p);
-void pool_reset(struct pool *p);
+void pool_reset(struct pool *p); /* takes all limbs back, and grants new steps */
+void pool_clear(struct pool *p); /* takes all limbs back; over when the steps are */
 /* n zeroed limbs; NULL when the pool is over */
 uint32_t *pool_take(struct pool *p, int64_t n);
 void pool_work(struct pool *p, int64_t n_steps);

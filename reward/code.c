@@ -28,7 +28,16 @@ struct task {
     const char *text;
     struct code_part part;
     const struct node *last; /* its last statement */
+    size_t from, to;         /* of all parts of the program; to 0: none so far */
 };
+
+/* text[from, to) is a part of the program. */
+static void note_extent(struct task *t, size_t from, size_t to)
+{
+    if (t->to == 0)
+        t->from = from;
+    t->to = to;
+}
 
 static void run_part(struct code_run *r, void *arg)
 {
@@ -84,6 +93,7 @@ static enum code_status run_blocks(struct code_run *r, struct task *t,
          t->part = code_find_block(f)) {
         r->printed = r->shown = value_none();
         r->assigned = r->last_def = NULL;
+        note_extent(t, t->part.off, f->off);
         status = do_part(r, t);
         if (status == CODE_LIMIT)
             return status;
@@ -140,8 +150,14 @@ static void run_functions(struct code_run *r, struct task *t, struct code_finder
             fs->imports = CODE_VALUE; /* a line of prose that begins like an import */
         if (kind == PART_DEF && fs->imports != CODE_VALUE)
             status = fs->imports;
-        if (kind == PART_FENCE || kind == PART_DEF)
+        if (kind == PART_FENCE || kind == PART_DEF) {
+            const size_t off = t->part.off;
+            const size_t end = kind == PART_FENCE
+                                   ? f->off
+                                   : code_function_end(t->text, f->len, off, f->off);
+            note_extent(t, off, end);
             note_function(t, fs, status);
+        }
         if (status == CODE_LIMIT)
             return;
     }
@@ -244,37 +260,53 @@ static void write_value(struct code_run *r, void *arg)
     put_value(&w, o->value);
 }
 
-static enum code_status evaluate(struct code_run *r, const char *text, size_t len,
+static enum code_status evaluate(struct code_run *r, struct task *task, size_t len,
                                  struct value *out)
 {
-    struct task task = {.text = text};
     struct code_finder finder;
-    code_find_init(&finder, text, len);
-    if (code_has_blocks(text, len))
-        return run_blocks(r, &task, &finder, out);
+    code_find_init(&finder, task->text, len);
+    if (code_has_blocks(task->text, len))
+        return run_blocks(r, task, &finder, out);
     struct functions fs = {
         .main_failed = CODE_VALUE,
         .last_failed = CODE_VALUE,
         .imports = CODE_VALUE,
     };
-    run_functions(r, &task, &finder, &fs);
+    run_functions(r, task, &finder, &fs);
     return value_of_functions(r, &fs, out);
+}
+
+/* Whether it is worth while to look closer: "definitely" is not. */
+static bool may_hold_program(const char *text, size_t len)
+{
+    const char *const end = text + len;
+    for (const char *at = memmem(text, len, "def", 3); at != NULL;
+         at = memmem(at + 3, (size_t)(end - at) - 3, "def", 3))
+        if (end - at > 3 && (at[3] == ' ' || at[3] == '\t'))
+            return true;
+    return memmem(text, len, "<llm-code>", 10) != NULL;
 }
 
 void code_eval(struct code_value *out, const char *text, size_t len)
 {
     out->status = CODE_NONE;
     out->is_float = false;
-    out->len = 0;
+    out->len = out->from = out->to = 0;
     out->text[0] = 0;
-    if (memmem(text, len, "def", 3) == NULL &&
-        memmem(text, len, "<llm-code>", 10) == NULL)
+    if (!may_hold_program(text, len))
         return;
     struct code_run *const r = mem_alloc(sizeof(*r));
     struct output o = {.value = value_none(), .out = out};
     r->printed = r->shown = value_none();
     r->main_name = code_name(r, main_function, strlen(main_function));
-    out->status = evaluate(r, text, len, &o.value);
+    struct task task = {.text = text};
+    out->status = evaluate(r, &task, len, &o.value);
+    if (out->status != CODE_NONE) {
+        out->from = task.from;
+        out->to = task.to;
+        while (out->to > out->from && memchr(" \t\r\n", text[out->to - 1], 4) != NULL)
+            out->to--;
+    }
     if (out->status == CODE_VALUE)
         out->status = code_guard(r, write_value, &o);
     out->is_float = out->status == CODE_VALUE && o.value.kind == VALUE_FLOAT;

@@ -60,12 +60,18 @@ enum {
 
 struct code_value {
     enum code_status status;
-    bool is_float;            /* the value is a float, not a list with one in it */
-    size_t len;               /* of text, without its NUL; 0 unless CODE_VALUE */
+    bool is_float;   /* the value is a float, not a list with one in it */
+    size_t from, to; /* the program in the text, from its first part up to the end of
+                        its last, blanks behind it left out; 0, 0: CODE_NONE */
+    size_t len;      /* of text, without its NUL; 0 unless CODE_VALUE */
     char text[CODE_TEXT_MAX]; /* as Python's repr prints it: int, float ("inf" and
                                  "nan" too), bool, or list or tuple of them */
 };
 
+/* Whether the text holds a piece of a program, one that code_eval reads or not: a `def
+ * name(` anywhere, an <llm-code> tag, or a ``` fence of Python. No number in such a
+ * text is an answer by itself. Linear, no allocation. */
+bool code_is_in(const char *text, size_t len);
 /* The value of the program in a whole completion. Never fails: every text has a status.
  * Allocates only when there is a program, and frees all of it; needs up to 1 MiB of
  * stack. */

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "reward/code.h"
+
 static const char open_tag[] = "<llm-code>", close_tag[] = "</llm-code>";
 
 static size_t find(const char *text, size_t len, size_t off, const char *what)
@@ -168,4 +170,33 @@ bool code_defines(const char *text, size_t off, size_t len, const char *name)
             return true;
     }
     return false;
+}
+
+size_t code_function_end(const char *text, size_t len, size_t off, size_t read)
+{
+    size_t end = next_line(text, len, off);
+    for (size_t at = end, next; at < len; at = next) {
+        const bool is_empty = line_len(text + at, len - at) == 0 || text[at] == '#';
+        next = next_line(text, len, at);
+        if (!is_empty && at >= read && !is_blank(text[at]))
+            break;
+        end = is_empty ? end : next;
+    }
+    return end;
+}
+
+bool code_is_in(const char *text, size_t len)
+{
+    const char *name;
+    for (size_t at = find(text, len, 0, "def"); at < len;
+         at = find(text, len, at + 3, "def"))
+        if ((at == 0 || !is_name_char(text[at - 1])) &&
+            def_name(text + at, len - at, &name) > 0)
+            return true;
+    for (size_t at = find(text, len, 0, "```"); at < len;
+         at = find(text, len, at + 3, "```"))
+        if (len - at > 5 && (memcmp(text + at + 3, "py", 2) == 0 ||
+                             memcmp(text + at + 3, "Py", 2) == 0))
+            return true;
+    return find(text, len, 0, open_tag) < len;
 }

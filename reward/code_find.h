@@ -39,5 +39,8 @@ struct code_part code_find_function(struct code_finder *f);
 void code_find_skip(struct code_finder *f, size_t off);
 /* Whether a line of text[off, off + len) defines `name`. */
 bool code_defines(const char *text, size_t off, size_t len, const char *name);
+/* Where the function at `off` ends that was read up to `read`: behind its last line
+ * that is indented or was read, comments at the start of a line left out. */
+size_t code_function_end(const char *text, size_t len, size_t off, size_t read);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "reward/doubt.h"
 #include "reward/rules_types.h"
 
 enum {
@@ -21,16 +22,23 @@ static void trim(const char *text, size_t *from, size_t *to)
 {
     while (*from < *to && is_in(" \t\r\n*`\"_'", text[*from]))
         (*from)++;
-    while (*from < *to && is_in(" \t\r\n*`\"_", text[*to - 1]))
+    while (*from < *to && is_in(" \t\r\n*`\"_", text[*to - 1])) {
         (*to)--;
+        if (*to - *from > 1 && text[*to] == ' ' && text[*to - 1] == '\\')
+            (*to)--; /* "\ " is a blank */
+    }
+}
+
+static size_t first_digit(const char *text, size_t from, size_t to)
+{
+    while (from < to && !(text[from] >= '0' && text[from] <= '9'))
+        from++;
+    return from;
 }
 
 static bool holds_digit(const char *text, size_t from, size_t to)
 {
-    for (size_t i = from; i < to; i++)
-        if (text[i] >= '0' && text[i] <= '9')
-            return true;
-    return false;
+    return from < to && first_digit(text, from, to) < to;
 }
 
 /* Reads text[from, to) as the answer; true when it has a value. */
@@ -41,6 +49,9 @@ static bool try_answer(struct reward_scratch *s, const char *text, size_t from,
     out->off = from;
     out->len = to - from;
     out->reading = answer_read(s, text + from, to - from, &out->plain);
+    if (out->reading == READ_TREE && s->answer.has_lead &&
+        doubt_lead(text, from, first_digit(text, from, to)))
+        out->reading = READ_HEDGED;
     out->reason = out->reading == READ_LIMIT ? REWARD_LIMIT : REWARD_CORRECT;
     return out->reading == READ_PLAIN || out->reading == READ_TREE;
 }
@@ -83,31 +94,21 @@ static bool is_same_text(const char *text, size_t a, size_t a_len, size_t b,
     return a_len == b_len && memcmp(text + a, text + b, a_len) == 0;
 }
 
-/* Whether text[from, to) has a word of which `is` holds; "n't" counts always. */
-static bool holds_word(const char *text, size_t from, size_t to,
-                       bool (*is)(const char *word, size_t len))
+/* \phantom{2}, ?, ___: where the question leaves room for the answer */
+static bool is_placeholder(const char *text, size_t from, size_t to)
 {
-    for (size_t i = from; i < to;) {
-        size_t end = i;
-        while (end < to && (text[end] == '\'' || (text[end] | 0x20) >= 'a'))
-            end++;
-        const bool is_negated = end - i > 3 && memcmp(text + end - 3, "n't", 3) == 0;
-        if (is_negated || (end > i && is(text + i, end - i)))
-            return true;
-        i = end > i ? end : i + 1;
-    }
-    return false;
+    while (from < to && is_in(" ?_.$", text[from]))
+        from++;
+    return from == to || (to - from > 8 && memcmp(text + from, "\\phantom", 8) == 0);
 }
 
-/* Words between two answers that leave the choice open. */
-static bool is_alternative(const char *word, size_t len)
+/* "... is not \boxed{8}" */
+static bool is_negated(const char *text, size_t from, size_t at)
 {
-    static const char *const words[] = {
-        "or", "alternatively", "maybe", "perhaps", "possibly", "either", "otherwise"};
-    for (int64_t i = 0; i < ARRAY_LEN(words); i++)
-        if (strncasecmp(words[i], word, len) == 0 && words[i][len] == 0)
-            return true;
-    return false;
+    while (at > from && is_in(" $\\([{*", text[at - 1]))
+        at--;
+    return (at - from > 3 && strncasecmp(text + at - 4, " not", 4) == 0) ||
+           (at - from > 3 && strncasecmp(text + at - 3, "n't", 3) == 0);
 }
 
 /* Several boxes side by side are one list: from the first of them to the end of the
@@ -130,9 +131,13 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
         is_left_open |= !is_closed && is_open_run && a == first;
         if (!is_closed || after > first)
             continue; /* left open, or around the one behind it */
+        if (is_placeholder(text, a, b)) {
+            is_open_run = false;
+            continue;
+        }
         const int gap = is_open_run ? rules_gap(s, text, after, first) : 0;
         is_joined &= !is_open_run || gap != 0 || first - after > MAX_LEAD ||
-                     !holds_word(text, after, first, is_alternative);
+                     !doubt_holds(text, after, first, doubt_is_alternative);
         const bool is_same = is_same_text(text, a, b - a, start, until - start);
         is_open_run &= gap != 0;
         n_different += !is_same;
@@ -149,7 +154,8 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
         out->reason = REWARD_UNPARSED;
     if (is_left_open) /* \boxed{\boxed{5} */
         out->reason = REWARD_UNCLOSED;
-    else if (!is_joined || (n_different > MAX_DIFFERENT && !is_list))
+    else if (!is_joined || is_negated(text, from, m[0].start) ||
+             (n_different > MAX_DIFFERENT && !is_list))
         out->reason = REWARD_AMBIGUOUS;
     return true;
 }
@@ -248,7 +254,7 @@ static bool try_clause(struct reward_scratch *s, const char *text, size_t from,
     const bool is_reason = memmem(word, rest - cut, "because", 7) != NULL ||
                            memmem(word, rest - cut, "since", 5) != NULL ||
                            memmem(word, rest - cut, "as", 2) != NULL;
-    if (!is_reason && holds_digit(text, rest, end))
+    if (!is_reason && (holds_digit(text, rest, end) || doubt_after(text, cut, end)))
         return false;
     struct commitment c = *out;
     if (!try_answer(s, text, from, cut, &c))
@@ -261,14 +267,13 @@ static bool try_clause(struct reward_scratch *s, const char *text, size_t from,
 static bool try_prose(struct reward_scratch *s, const char *text, size_t from,
                       size_t end, struct commitment *out)
 {
-    size_t first = from;
-    while (first < end && !(text[first] >= '0' && text[first] <= '9'))
-        first++;
+    size_t first = first_digit(text, from, end);
     while (first > from && is_in("$.-", text[first - 1]))
         first--;
     struct commitment c = *out;
     if (first == end || first == from || text[first - 1] != ' ' ||
-        end - from > MAX_WHOLE || holds_word(text, from, first, token_is_hedge) ||
+        end - from > MAX_WHOLE || doubt_holds(text, from, first, token_is_hedge) ||
+        doubt_before(text, from, first) || doubt_after(text, first, end) ||
         !try_answer(s, text, first, end, &c))
         return false;
     if (c.reading == READ_TREE && s->answer.at[s->answer.root].kind != NODE_NUM)
@@ -288,6 +293,16 @@ static bool is_prose_list(const struct reward_scratch *s, const struct commitmen
            (e->has_lead || e->at[e->at[first].next].kind == NODE_WORDS);
 }
 
+/* "So, 18": no value yet */
+static bool holds_words(const struct expr *e)
+{
+    const struct node *const root = &e->at[e->root];
+    bool is_found = root->kind == NODE_WORDS;
+    for (int k = root->kind == NODE_LIST ? root->child : -1; k >= 0; k = e->at[k].next)
+        is_found |= e->at[k].kind == NODE_WORDS;
+    return is_found;
+}
+
 /* The rest of a line as prose: a sentence, its first clause, or its only number. */
 static void commit_sentence(struct reward_scratch *s, const char *text, size_t from,
                             size_t end, struct commitment *out)
@@ -305,7 +320,8 @@ static size_t skip_lead(const char *text, size_t from, size_t to, bool *is_quote
 {
     const size_t start = from;
     while (from < to && from - start < MAX_LEAD &&
-           is_in(" \t\r\n*_`\"':>=~", text[from])) {
+           (is_in(" \t\r\n*_`\"':=", text[from]) ||
+            (text[from] == '>' && from > 0 && text[from - 1] == '\n'))) {
         *is_quoted = is_in("\"'", text[from]);
         from++;
     }
@@ -325,6 +341,21 @@ static size_t skip_label(const char *text, size_t from, size_t to, bool *is_quot
     return from;
 }
 
+/* The end of a number or null in JSON. */
+static size_t json_end(const char *text, size_t from, size_t line)
+{
+    while (from < line && !is_in(",}] \t\r", text[from]))
+        from++;
+    return from;
+}
+
+static bool is_json_literal(const char *text, size_t from, size_t line)
+{
+    return (line - from >= 4 && memcmp(text + from, "null", 4) == 0) ||
+           (from < line && is_in("-0123456789", text[from]) &&
+            json_end(text, from, line) < line);
+}
+
 static void commit_line(struct reward_scratch *s, const char *text, size_t to,
                         const struct rules_match *m, bool is_whole_line,
                         struct commitment *out)
@@ -337,8 +368,13 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
     const char *const quote = is_quoted
                                   ? memchr(text + from, text[from - 1], line - from)
                                   : NULL;
-    if (from == to) {
-        out->reason = REWARD_UNPARSED;
+    const bool is_json = memchr(text + m->start, '"', m->end - m->start) != NULL;
+    if (from == to || (is_json && (text[from] == '}' || text[from] == ']'))) {
+        out->reason = REWARD_UNPARSED; /* nothing, or the empty string */
+        return;
+    }
+    if (is_json && quote == NULL && is_json_literal(text, from, line)) {
+        (void)try_answer(s, text, from, json_end(text, from, line), out);
         return;
     }
     if (quote != NULL) {
@@ -358,30 +394,44 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
         while (end > from && is_in("}, \r", text[end - 1]))
             end--;
     commit_sentence(s, text, from, end, out);
-    if (is_whole_line && holds_digit(text, stop, line))
+    if ((is_whole_line && holds_digit(text, stop, line)) ||
+        (stop < line && text[stop] == '?'))
         out->reason = REWARD_AMBIGUOUS;
+}
+
+/* Whether its sentence takes back what stands at [m->start, m->end), up to `end`. */
+static bool is_doubtful(const char *text, const struct rules_match *m, size_t end,
+                        size_t to)
+{
+    size_t begin = m->start;
+    while (begin > 0 && m->start - begin < MAX_LEAD && !is_in("\n.;", text[begin - 1]))
+        begin--;
+    return doubt_before(text, begin, m->start) || doubt_after(text, m->end, end) ||
+           (end < to && text[end] == '?');
+}
+
+/* The end of the sentence behind a match, no farther than words matter. */
+static size_t tail_end(const char *text, const struct rules_match *m, size_t to)
+{
+    size_t end = m->end;
+    while (end < to && end - m->end < MAX_TAIL && !is_in("\n*$", text[end]))
+        end++;
+    end = sentence_end(text, m->start, end);
+    return end < m->end ? m->end : end;
 }
 
 /* The last number with the words that follow it. */
 static void commit_number(struct reward_scratch *s, const char *text, size_t to,
                           const struct rules_match *m, struct commitment *out)
 {
-    size_t end = m->end, begin = m->start;
-    while (begin > 0 && m->start - begin < MAX_LEAD && !is_in("\n.;", text[begin - 1]))
-        begin--;
-    for (size_t i = begin; i + 3 <= m->start; i++) /* "isn't 42", "not 42" */
-        if (memcmp(text + i, "n't", 3) == 0 || memcmp(text + i, "not", 3) == 0) {
-            out->reason = REWARD_AMBIGUOUS;
-            out->reading = READ_HEDGED;
-            return;
-        }
+    const size_t end = tail_end(text, m, to);
     if (m->end + 1 < to && is_in("])}", text[m->end]) && is_in("])}", text[m->end + 1]))
         return; /* deep in brackets: an index, not an answer */
-    while (end < to && end - m->end < MAX_TAIL && !is_in("\n*$", text[end]))
-        end++;
-    end = sentence_end(text, m->start, end);
-    if (end < m->end)
-        end = m->end;
+    if (is_doubtful(text, m, end, to)) {
+        out->reason = REWARD_AMBIGUOUS;
+        out->reading = READ_HEDGED;
+        return;
+    }
     const bool has_value = try_answer(s, text, m->start, end, out);
     if ((has_value && !is_prose_list(s, out)) ||
         try_clause(s, text, m->start, end, out))
@@ -407,6 +457,10 @@ void commit_read(struct reward_scratch *s, const struct rule *rule, int i,
         break;
     case COMMIT_GROUP:
         (void)try_answer(s, text, m->group_start, m->group_end, out);
+        if (!rule->is_marker && is_doubtful(text, m, tail_end(text, m, to), to)) {
+            out->reason = REWARD_AMBIGUOUS;
+            out->reading = READ_HEDGED;
+        }
         break;
     case COMMIT_NUMBER:
         commit_number(s, text, to, m, out);
@@ -420,8 +474,7 @@ void commit_read(struct reward_scratch *s, const struct rule *rule, int i,
         break;
     }
     const bool has_value = out->reading == READ_PLAIN ||
-                           (out->reading == READ_TREE &&
-                            s->answer.at[s->answer.root].kind != NODE_WORDS) ||
+                           (out->reading == READ_TREE && !holds_words(&s->answer)) ||
                            (out->reading == READ_HEDGED &&
                             is_in("0123456789$-.", text[out->off]));
     out->is_final = rule->is_marker || has_value || out->reading == READ_LIMIT;

@@ -193,7 +193,8 @@ static bool skip_word_bracket(struct parser *p)
     if (!parse_is_op(p, '(') || !is_word(k))
         return false;
     const bool is_about = is_one_of(first, "about|approximately|approx|roughly|around");
-    while (is_word(k) || (is_about && k->kind == TOKEN_NUM))
+    while ((is_word(k) && (is_about || !token_is_hedge(k->text, k->len))) ||
+           (is_about && k->kind == TOKEN_NUM))
         k++;
     if (k->kind != TOKEN_OP || k->id != ')')
         return false;

@@ -26,7 +26,7 @@ static bool is_near(struct reward_scratch *s, const struct code_value *v,
 {
     struct pool *const p = &s->pool;
     struct rat value, gold;
-    pool_reset(p);
+    pool_clear(p);
     if (!exact_value(s, v->text, v->len, &value) ||
         !exact_value(s, a->text, a->len, &gold))
         return false;
@@ -37,33 +37,33 @@ static bool is_near(struct reward_scratch *s, const struct code_value *v,
     return rat_compare(p, off, gold) <= 0 && !p->is_over;
 }
 
-bool program_score(struct reward_scratch *s, const char *text, size_t len,
-                   const struct reward_gold *gold, enum reward_reason *out)
+static enum reward_reason verdict_of(struct reward_scratch *s,
+                                     const struct code_value *v,
+                                     const struct reward_gold *gold)
+{
+    if (v->status != CODE_VALUE)
+        return v->status == CODE_LIMIT   ? REWARD_LIMIT
+               : v->status == CODE_FAULT ? REWARD_CODE_FAULT
+                                         : REWARD_UNSUPPORTED_CODE;
+    struct commitment c = {.reason = REWARD_CORRECT, .len = v->len};
+    c.reading = answer_read(s, v->text, v->len, &c.plain);
+    enum reward_reason reason = answer_decide(s, v->text, &c, gold);
+    for (int64_t i = 0; i < gold->n && v->is_float && reason == REWARD_WRONG; i++)
+        if (is_near(s, v, &gold->at[i]))
+            reason = REWARD_CORRECT;
+    return reason;
+}
+
+bool program_score(struct reward_scratch *s, const char *text, size_t from, size_t to,
+                   const struct reward_gold *gold, struct program *out)
 {
     struct code_value v;
-    code_eval(&v, text, len);
+    code_eval(&v, text + from, to - from);
+    if (v.status == CODE_NONE)
+        return false;
     s->program_len = v.len < REWARD_MAX_VALUE ? v.len : REWARD_MAX_VALUE;
     memcpy(s->program, v.text, s->program_len);
-    switch (v.status) {
-    case CODE_NONE:
-        return false;
-    case CODE_UNSUPPORTED:
-        *out = REWARD_UNSUPPORTED_CODE;
-        return true;
-    case CODE_FAULT:
-        *out = REWARD_CODE_FAULT;
-        return true;
-    case CODE_LIMIT:
-        *out = REWARD_LIMIT;
-        return true;
-    case CODE_VALUE:
-        break;
-    }
-    struct commitment c = {.reason = REWARD_CORRECT, .len = v.len};
-    c.reading = answer_read(s, v.text, v.len, &c.plain);
-    *out = answer_decide(s, v.text, &c, gold);
-    for (int64_t i = 0; i < gold->n && v.is_float && *out == REWARD_WRONG; i++)
-        if (is_near(s, &v, &gold->at[i]))
-            *out = REWARD_CORRECT;
+    *out = (struct program){
+        .from = from + v.from, .to = from + v.to, .verdict = verdict_of(s, &v, gold)};
     return true;
 }

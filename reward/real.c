@@ -10,6 +10,12 @@
 
 enum { CALL_WORK = 40 }; /* what an operation costs beside its limbs */
 
+/* A limb here takes half as long again as one of an integer. */
+static void count(struct real_ctx *c, int64_t n_limbs)
+{
+    pool_work(c->pool, n_limbs * 3 / 2 + CALL_WORK);
+}
+
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* The exponent of a sum of errors 2^a + 2^b. */
@@ -135,7 +141,7 @@ struct real real_add(struct real_ctx *c, const struct real *a, const struct real
     const struct real *const x = is_swapped ? b : a, *const y = is_swapped ? a : b;
     struct real sum = *x;
     sum.err = err;
-    pool_work(c->pool, c->n + CALL_WORK);
+    count(c, c->n);
     if (y->sign == 0)
         return sum;
     if (x->exp - y->exp > most) {
@@ -170,7 +176,7 @@ struct real real_mul(struct real_ctx *c, const struct real *a, const struct real
         err = b->err + real_mag(a);
     if (a->sign == 0 || b->sign == 0)
         return (struct real){.err = err};
-    pool_work(c->pool, (int64_t)c->n * c->n + CALL_WORK);
+    count(c, (int64_t)c->n * c->n);
     for (int64_t i = 0; i < c->n; i++) {
         uint64_t carry = 0;
         for (int64_t j = 0; j < c->n; j++) {
@@ -221,7 +227,7 @@ struct real real_div_small(struct real_ctx *c, const struct real *a, uint32_t b)
         rest %= b;
     }
     limb[0] = (uint32_t)((rest << 32) / b);
-    pool_work(c->pool, c->n + CALL_WORK);
+    count(c, c->n);
     if (a->sign == 0)
         return *a;
     struct real y = rounded(c, a->sign, limb, (int64_t)c->n + 1, a->exp, a->err);

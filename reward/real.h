@@ -26,6 +26,8 @@ struct real_ctx {
     struct pool *pool; /* of temporaries and of the work count */
     int n;             /* limbs, 2 to REAL_MAX_LIMBS */
     bool is_undefined;
+    struct real pi, log_two; /* where has_ says so: worked out once */
+    bool has_pi, has_log_two;
 };
 
 struct real real_int(struct real_ctx *c, int64_t v);

@@ -38,17 +38,25 @@ static struct real inverse_series(struct real_ctx *c, uint32_t k, bool is_altern
 /* Machin: pi = 16 atan(1/5) - 4 atan(1/239) */
 struct real real_pi(struct real_ctx *c)
 {
-    struct real a = inverse_series(c, 5, true), b = inverse_series(c, 239, true);
-    a = real_scale(&a, 4);
-    b = real_scale(&b, 2);
-    return real_sub(c, &a, &b);
+    if (!c->has_pi) {
+        struct real a = inverse_series(c, 5, true), b = inverse_series(c, 239, true);
+        a = real_scale(&a, 4);
+        b = real_scale(&b, 2);
+        c->pi = real_sub(c, &a, &b);
+        c->has_pi = true;
+    }
+    return c->pi;
 }
 
 /* ln 2 = 2 atanh(1/3) */
 static struct real log_two(struct real_ctx *c)
 {
-    const struct real a = inverse_series(c, 3, false);
-    return real_scale(&a, 1);
+    if (!c->has_log_two) {
+        const struct real a = inverse_series(c, 3, false);
+        c->log_two = real_scale(&a, 1);
+        c->has_log_two = true;
+    }
+    return c->log_two;
 }
 
 /* round(a / 2^-exp): the nearest integer of a double's worth */

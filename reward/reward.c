@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "reward/code.h"
 #include "reward/rules_types.h"
 
 static const char *const reason_names[REWARD_N_REASONS] = {
@@ -37,7 +38,7 @@ static enum reading reading_of(enum expr_status status)
 
 static enum reading read_tree(struct reward_scratch *s, const char *text, size_t len)
 {
-    pool_reset(&s->pool);
+    pool_clear(&s->pool);
     if (tokens_read(&s->answer_tokens, text, len) != TOKENS_OK)
         return READ_LIMIT;
     const enum expr_status status = expr_parse(&s->answer, &s->answer_tokens);
@@ -48,14 +49,29 @@ static enum reading read_tree(struct reward_scratch *s, const char *text, size_t
     tokens_flatten(&s->answer_tokens);
     if (expr_parse(&s->answer, &s->answer_tokens) == EXPR_OK)
         return READ_TREE;
-    pool_reset(&s->pool);
+    pool_clear(&s->pool);
     return tokens_read(&s->answer_tokens, text, len) == TOKENS_OK ? READ_TEXT
                                                                   : READ_LIMIT;
+}
+
+/* "~12" and "12?"; "~12~" has the spaces of LaTeX around it */
+static bool is_guess(const char *text, size_t len)
+{
+    const char last = len < 2 ? 0 : text[len - 1];
+    if (last != '?' && (last == 0 || last == '~' || text[0] != '~'))
+        return false;
+    while (len > 0 && !(text[len - 1] >= '0' && text[len - 1] <= '9'))
+        len--;
+    return len > 0;
 }
 
 enum reading answer_read(struct reward_scratch *s, const char *text, size_t len,
                          struct plain *plain)
 {
+    if (is_guess(text, len)) {
+        s->answer_tokens.n = 0;
+        return READ_HEDGED;
+    }
     return plain_read(plain, text, len) ? READ_PLAIN : read_tree(s, text, len);
 }
 
@@ -166,18 +182,6 @@ static bool apply(struct reward_scratch *s, int i, const struct reward_input *in
     struct commitment c;
     if (rule->pattern != NULL && !rules_last(s, i, in->text, from, to, &m))
         return false;
-    if (in->is_truncated && !rule->is_marker)
-        return false;
-    if (rule->commit == COMMIT_CODE) {
-        enum reward_reason verdict;
-        const struct commitment whole = {.reason = REWARD_CORRECT};
-        if (!program_score(s, in->text + from, to - from, gold, &verdict))
-            return false;
-        settle(out, verdict, rule, &whole, in->text);
-        out->value = s->program;
-        out->value_len = s->program_len;
-        return true;
-    }
     commit_read(s, rule, i, in->text, from, to, &m, &c);
     enum reward_reason reason = c.reason;
     const bool is_cut = in->is_truncated && c.off + c.len == in->len;
@@ -197,6 +201,63 @@ static bool apply(struct reward_scratch *s, int i, const struct reward_input *in
     return true;
 }
 
+/* A program declares its value, unless a marker stands behind it, or one of the rules
+ * of more trust before it. What it is written in has no markers. */
+static bool apply_program(struct reward_scratch *s, int code,
+                          const struct reward_input *in, size_t from, size_t to,
+                          const struct reward_gold *gold, struct reward_result *out)
+{
+    const struct reward_rules *const rules = s->rules;
+    struct program p;
+    if (!program_score(s, in->text, from, to, gold, &p))
+        return false;
+    for (int i = 0; i < rules->n && rules->rule[i].is_marker; i++)
+        if (i != code && apply(s, i, in, p.to, to, gold, out))
+            return true;
+    for (int i = 0; i < code; i++)
+        if (apply(s, i, in, from, p.from, gold, out))
+            return true;
+    const struct commitment whole = {.reason = REWARD_CORRECT};
+    const bool is_cut = in->is_truncated && p.to == in->len &&
+                        strchr(">`", in->text[p.to - 1]) == NULL;
+    settle(out, is_cut ? REWARD_TRUNCATED : p.verdict, &rules->rule[code], &whole,
+           in->text);
+    out->value = s->program;
+    out->value_len = is_cut ? 0 : s->program_len;
+    return true;
+}
+
+static const struct rule no_rule = {"none", NULL, COMMIT_WHOLE, false};
+static const struct commitment no_answer;
+
+/* Rules in their order; those of last resort, behind the markers, never read a
+ * program. */
+static bool apply_rules(struct reward_scratch *s, const struct reward_input *in,
+                        size_t from, size_t to, const struct reward_gold *gold,
+                        struct reward_result *out)
+{
+    const struct reward_rules *const rules = s->rules;
+    int n_markers = 0;
+    for (int i = 0; i < rules->n && rules->rule[i].is_marker; i++, n_markers++)
+        if (rules->rule[i].commit == COMMIT_CODE &&
+            apply_program(s, i, in, from, to, gold, out))
+            return true;
+    for (int i = 0; i < n_markers; i++)
+        if (rules->rule[i].commit != COMMIT_CODE &&
+            apply(s, i, in, from, to, gold, out))
+            return true;
+    if (in->is_truncated || n_markers == rules->n)
+        return false;
+    if (code_is_in(in->text + from, to - from)) {
+        settle(out, REWARD_UNSUPPORTED_CODE, &no_rule, &no_answer, in->text);
+        return true;
+    }
+    for (int i = n_markers; i < rules->n; i++)
+        if (apply(s, i, in, from, to, gold, out))
+            return true;
+    return false;
+}
+
 static void score_answer(struct reward_result *out, struct reward_scratch *s,
                          const struct reward_input *in, const struct reward_gold *gold)
 {
@@ -210,23 +271,16 @@ static void score_answer(struct reward_result *out, struct reward_scratch *s,
 void reward_score(struct reward_result *out, struct reward_scratch *s,
                   const struct reward_input *in, const struct reward_gold *gold)
 {
-    static const struct rule none = {"none", NULL, COMMIT_WHOLE, false};
     size_t from, to;
-    if (in->kind == REWARD_ANSWER) {
+    pool_reset(&s->pool);
+    if (in->kind == REWARD_ANSWER)
         score_answer(out, s, in, gold);
-        return;
-    }
-    const struct commitment empty = {0};
-    if (!rules_region(s, in->text, in->len, &from, &to)) {
-        settle(out, in->is_truncated ? REWARD_TRUNCATED : REWARD_UNCLOSED, &none,
-               &empty, in->text);
-        return;
-    }
-    for (int i = 0; i < s->rules->n; i++)
-        if (apply(s, i, in, from, to, gold, out))
-            return;
-    settle(out, in->is_truncated ? REWARD_TRUNCATED : REWARD_NO_MARKER, &none, &empty,
-           in->text);
+    else if (!rules_region(s, in->text, in->len, &from, &to))
+        settle(out, in->is_truncated ? REWARD_TRUNCATED : REWARD_UNCLOSED, &no_rule,
+               &no_answer, in->text);
+    else if (!apply_rules(s, in, from, to, gold, out))
+        settle(out, in->is_truncated ? REWARD_TRUNCATED : REWARD_NO_MARKER, &no_rule,
+               &no_answer, in->text);
 }
 
 int64_t reward_work(const struct reward_scratch *s)

@@ -13,11 +13,15 @@
  * gold);
  *
  * Extraction. Text inside <think> blocks does not count, nor does anything after an end
- * token (</s>, <|im_end|> ...) or a new line "Question:", "Q:", "Problem:". Of what is
- * left a style's rules are tried in their order (reward_rule_at lists them); the last
- * marker of the first rule that has one commits the completion to what follows it. A
+ * token (</s>, <|im_end|> ...) or a new line "Question:", "Q:", "Problem:", "User:",
+ * "Human:", "Instruction:". Of what is left a style's rules are tried in their order
+ * (reward_rule_at lists them); the last marker of the first rule that has one commits
+ * the completion to what follows it; a number with words or signs beside it that take
+ * it back ("not 12", "at least 12", "~12", "12?") is none. A
  * list ("12 or 13") is a list and never one number; a box, tag or think block that is
- * left open is no answer; boxes side by side are one list.
+ * left open is no answer; boxes side by side are one list. A program (reward/code.h)
+ * declares its value, unless a marker stands behind it, or a box, tag or "####" before
+ * it; numbers and markers inside its text never count.
  *
  * Values are compared exactly (reward/compare.h, reward/eval.h): what cannot be decided
  * within the limits is not paid.
@@ -59,7 +63,7 @@ const char *reward_reason_name(enum reward_reason r);
 #define REWARD_ORDERS "free|strict"
 #define REWARD_ROUNDINGS "exact|gold"
 #define REWARD_FRACTIONS "any|reduced"
-#define REWARD_CODES "off|arithmetic"
+#define REWARD_CODES "arithmetic|off"
 enum reward_style {
     REWARD_STYLE_AUTO,
     REWARD_STYLE_GSM8K,
@@ -68,6 +72,7 @@ enum reward_style {
     REWARD_STYLE_ANSWER,
     REWARD_N_STYLES
 };
+enum { REWARD_CODE_ARITHMETIC, REWARD_CODE_OFF };
 enum { REWARD_MAX_PATTERN = 256, REWARD_MAX_VALUE = 256 };
 
 /* Zero is the default of everything. */
@@ -77,7 +82,8 @@ struct reward_options {
     int order;           /* free: lists are multisets; strict: in order */
     int rounding;        /* gold: a value that rounds to a decimal gold is right */
     int fractions;       /* reduced: 2/4 is not 1/2 */
-    int code;            /* arithmetic: evaluate answers written as Python (code.h) */
+    int code;            /* arithmetic: evaluate answers written as Python (code.h);
+                            off: a program is no answer */
     const char *pattern; /* PCRE2 pattern that replaces the style's rules: its group 1,
                             or without one the text after the match up to the end of
                             the line, is the answer. NULL or "": none */

@@ -20,7 +20,7 @@ enum {
 /* "answer is", "Answer:", "**Answer**:", "answer": , in the languages of the data sets
  */
 #define ANSWER                                                                         \
-    "(?i)(?:\\banswer[*_\"'\\h]{0,6}(?:(?:is|are|equals|would be)\\b|[:=])|"           \
+    "(?i)(?:\\bans(?:wer)?[*_\"'\\h]{0,6}(?:(?:is|are|equals|would be)\\b|[:=])|"      \
     "(?:\xE7\xAD\x94\xE6\xA1\x88|\xE7\xAD\x94\xE3\x81\x88)"                            \
     "(?:\xE6\x98\xAF|\xE4\xB8\xBA|\xE7\x82\xBA|\xE3\x81\xAF)?|"                        \
     "(?:\xEC\xA0\x95\xEB\x8B\xB5|\xEB\x8B\xB5)(?:\xEC\x9D\x80)?\\h?:|"                 \
@@ -71,7 +71,9 @@ static const struct rule *const styles[REWARD_N_STYLES][RULES_MAX] = {
     "s>|<\\|(?:im_end|im_start|endoftext|eot_id|eom_id|end_of_text|end|user|return|"   \
     "start_header_id)\\|>|<eos>|<(?:end|start)_of_turn>|\\[/?INST\\])|"                \
     "("
-#define QUESTION "(?:^|\\n)[ \\t*#>]{0,8}+(?:question|q|problem)[*]{0,2}:"
+#define QUESTION                                                                       \
+    "(?:^|\\n)[ \\t*#>]{0,8}+(?:question|q|problem|user|human|"                        \
+    "instruction)[*]{0,2}:"
 #define GAP                                                                            \
     "(?i)\\A(?:[\\s$.]|\\\\q?quad|\\\\text[ ]?\\{[ ,.;]{0,3}\\}|\\\\[][(),;! \\\\])*+" \
     "(?:([,;&]|and\\b|or\\b|\\\\text[ ]?\\{\\s{0,4}(?:and|or)\\s{0,4}\\})"             \
@@ -80,7 +82,7 @@ static const struct rule *const styles[REWARD_N_STYLES][RULES_MAX] = {
     "(?:[a-z](?:_\\{?\\w\\}?)?(?:\\([a-z]\\))?[ ]?=[ ]?)?+)?+\\z"
 #define CLAUSE                                                                         \
     "(?i)(?:,?[ ](?:because|since|which|where|as|so|when|if|for)\\b|;[ ]|,[ "          \
-    "](?=[a-z]{2})|[ ]\\()"
+    "](?=[a-z]{2})|[ ]\\((?:because|since|as)\\b|[ ]\\()"
 
 static void *pcre_alloc(PCRE2_SIZE bytes, void *user)
 {
@@ -155,7 +157,7 @@ static int compile_rules(struct reward_rules *r)
 {
     const struct rule *const *const list = styles[r->options.style];
     for (int i = 0; list[i] != NULL && r->pattern == NULL; i++)
-        if (list[i]->commit != COMMIT_CODE || r->options.code != 0)
+        if (list[i]->commit != COMMIT_CODE || r->options.code == REWARD_CODE_ARITHMETIC)
             r->rule[r->n++] = *list[i];
     if (r->pattern != NULL)
         r->rule[r->n++] = (struct rule){"custom", r->pattern, COMMIT_GROUP, true};

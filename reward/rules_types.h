@@ -74,8 +74,13 @@ bool commit_box(struct reward_scratch *s, int i, const char *text, size_t from,
 enum reward_reason answer_decide(struct reward_scratch *s, const char *text,
                                  const struct commitment *c,
                                  const struct reward_gold *gold);
-/* The verdict on a completion that is a program; false: it is none. reward/program.c */
-bool program_score(struct reward_scratch *s, const char *text, size_t len,
-                   const struct reward_gold *gold, enum reward_reason *out);
+/* A program in a completion, and the verdict on its value: reward/program.c */
+struct program {
+    size_t from, to; /* offsets in the text */
+    enum reward_reason verdict;
+};
+/* false: text[from, to) holds none */
+bool program_score(struct reward_scratch *s, const char *text, size_t from, size_t to,
+                   const struct reward_gold *gold, struct program *out);
 
 #endif

@@ -219,7 +219,7 @@ static void put_environment(struct lexer *x, size_t name_len, bool is_begin)
     while (x->i + end < x->len && peek(x, end) != '}')
         end++;
     const bool is_matrix = peek(x, open) == '{' &&
-                           is_named("|matrix|pmatrix|bmatrix|vmatrix|Bmatrix|Vmatrix|"
+                           is_named("|matrix|pmatrix|bmatrix|Bmatrix|"
                                     "smallmatrix|array|",
                                     x->s + x->i + open + 1, end - open - 1);
     const bool is_array = is_matrix && peek(x, open + 1) == 'a';

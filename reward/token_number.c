@@ -19,9 +19,14 @@ static size_t digits_from(const struct lexer *x, size_t i)
 
 /* Separators of thousands; the same one throughout a number. */
 static const char *const separators[] = {
-    "{,}", "{, }",         ",\\!",         "\\,",      "\\ ", ",",
-    "'",   "\xE2\x80\xAF", "\xE2\x80\x89", "\xC2\xA0", "."};
-enum { SEPARATOR_LATEX = 2, SEPARATOR_COMMA = 5, SEPARATOR_POINT = 10 };
+    "{,}",          "{, }",         ",\\!",     "\\,", "\\ ", ",", "'",
+    "\xE2\x80\xAF", "\xE2\x80\x89", "\xC2\xA0", ".",   "\\;", " "};
+enum {
+    SEPARATOR_LATEX = 2,
+    SEPARATOR_COMMA = 5,
+    SEPARATOR_POINT = 10,
+    SEPARATOR_BLANK = 12
+};
 
 static size_t after_separator(const struct lexer *x, size_t i, int64_t kind)
 {
@@ -56,10 +61,12 @@ static size_t integer_end(const struct lexer *x, size_t start, bool *is_pointed)
     if (end - start < 1 || end - start > 3)
         return end;
     for (int64_t kind = 0; kind < ARRAY_LEN(separators); kind++) {
-        if (kind == SEPARATOR_COMMA && (x->depth > 0 || x->matrix_depth > 0))
+        const bool is_list_sign = kind == SEPARATOR_COMMA || kind == SEPARATOR_BLANK;
+        if (is_list_sign && (x->depth > 0 || x->matrix_depth > 0))
             continue;
         const size_t last = groups_end(x, end, kind);
-        if (last != end) {
+        const bool is_mixed = kind == SEPARATOR_BLANK && at(x, last) == '/';
+        if (last != end && !is_mixed) { /* 1 234/567 */
             *is_pointed = kind == SEPARATOR_POINT;
             return last;
         }

@@ -10,6 +10,8 @@ static const struct token_name commands[] = {
     {"dfrac", TOKEN_OP, OP_FRAC},
     {"tfrac", TOKEN_OP, OP_FRAC},
     {"cfrac", TOKEN_OP, OP_FRAC},
+    {"nicefrac", TOKEN_OP, OP_FRAC},
+    {"sfrac", TOKEN_OP, OP_FRAC},
     {"sqrt", TOKEN_OP, OP_SQRT},
     {"binom", TOKEN_OP, OP_BINOM},
     {"dbinom", TOKEN_OP, OP_BINOM},
@@ -96,6 +98,16 @@ static const struct token_name commands[] = {
     {"nonumber", TOKEN_END, 0},
     {"noindent", TOKEN_END, 0},
     {"thinspace", TOKEN_END, 0},
+    {"underline", TOKEN_END, 0},
+    {"small", TOKEN_END, 0},
+    {"normalsize", TOKEN_END, 0},
+    {"large", TOKEN_END, 0},
+    {"Large", TOKEN_END, 0},
+    {"LARGE", TOKEN_END, 0},
+    {"huge", TOKEN_END, 0},
+    {"Huge", TOKEN_END, 0},
+    {"pounds", TOKEN_END, 0},
+    {"euro", TOKEN_END, 0},
 };
 
 static const struct token_name plain[] = {
@@ -183,6 +195,8 @@ static const struct token_name symbols[] = {
     {"\xE2\x82\xAC", TOKEN_END, 0}, /* currencies */
     {"\xC2\xA3", TOKEN_END, 0},
     {"\xC2\xA5", TOKEN_END, 0},
+    {"\xE2\x82\xB9", TOKEN_END, 0},
+    {"\xE2\x82\xA9", TOKEN_END, 0},
     {"\xE2\x80\x99", TOKEN_OP, '\''},
     {"\xE2\x80\x98", TOKEN_END, 0}, /* quotation marks */
     {"\xE2\x80\x9C", TOKEN_END, 0},

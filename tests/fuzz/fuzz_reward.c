@@ -79,11 +79,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     CHECK(reward_gold_text(gold) != NULL, "a gold without a text");
-    score(s, &in, gold, policy != 0);
+    score(s, &in, gold, policy == 0);
     in.is_truncated = true;
-    score(s, &in, gold, policy != 0);
+    score(s, &in, gold, policy == 0);
     in.kind = REWARD_ANSWER;
-    score(s, &in, gold, policy != 0);
+    score(s, &in, gold, policy == 0);
     reward_gold_free(gold);
     return 0;
 }

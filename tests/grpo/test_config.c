@@ -40,7 +40,7 @@ static void test_values(void **state)
     struct config c = {0};
     static const char *const verifier[] = {
         "reward.style=boxed",   "reward.percent=ignored",   "reward.order=strict",
-        "reward.rounding=gold", "reward.fractions=reduced", "reward.code=arithmetic",
+        "reward.rounding=gold", "reward.fractions=reduced", "reward.code=off",
         "reward.pattern=X(.)",  "reward.cut=STOP"};
     parse(&c, 8, verifier);
     const struct reward_options o = config_verifier(&c);
@@ -49,7 +49,7 @@ static void test_values(void **state)
     assert_int_equal(o.order, 1);
     assert_int_equal(o.rounding, 1);
     assert_int_equal(o.fractions, 1);
-    assert_int_equal(o.code, 1);
+    assert_int_equal(o.code, REWARD_CODE_OFF);
     assert_string_equal(o.pattern, "X(.)");
     assert_string_equal(o.cut, "STOP");
     config_release(&c);

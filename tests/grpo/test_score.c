@@ -95,33 +95,48 @@ static void test_schemas(void **state)
 static void test_malformed(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "{\"response\":\"#### 1\"",
-        "{\"response\":\"#### 1\",\"gold\":\"none\"}",
-        "{\"response\":\"#### 1\",\"gold\":\"\"}",
-        "{\"response\":\"#### 1\",\"gold\":[]}",
-        "{\"response\":\"#### 1\",\"gold\":[\"1\",null]}",
-        "{\"response\":\"#### 1\"}",
-        "{\"gold\":\"1\"}",
-        "{\"response\":1,\"gold\":\"1\"}",
-        "{\"response\":\"#### 1\",\"gold\":true}",
-        "{\"response\":\"#### 1\",\"gold\":\"1\",\"truncated\":1}",
-        "{\"response\":\"#### 1\",\"gold\":\"1\",\"kind\":\"whole\"}",
-        "[1]",
-        "",
+    static const struct {
+        const char *line, *reason;
+    } bad[] = {
+        {"{\"response\":\"#### 1\"", "malformed"},
+        {"{\"response\":\"#### 1\",\"gold\":\"none\"}", "bad_gold"},
+        {"{\"response\":\"#### nan\",\"gold\":\"nan\"}", "bad_gold"},
+        {"{\"response\":\"#### 1e400\",\"gold\":\"1e400\"}", "bad_gold"},
+        {"{\"response\":\"\\\\boxed{}\",\"gold\":\"\"}", "bad_gold"},
+        {"{\"response\":\"#### 1\",\"gold\":[]}", "bad_gold"},
+        {"{\"response\":\"#### 1\",\"gold\":null}", "bad_gold"},
+        {"{\"response\":\"#### 1\",\"gold\":null,\"answer\":\"1\"}", "bad_gold"},
+        {"{\"response\":\"#### 1\",\"gold\":[\"1\",null]}", "bad_gold"},
+        {"{\"response\":\"#### 1\"}", "bad_gold"},
+        {"{\"gold\":\"1\"}", "malformed"},
+        {"{\"response\":1,\"gold\":\"1\"}", "malformed"},
+        {"{\"response\":null,\"gold\":\"1\"}", "malformed"},
+        {"{\"response\":\"#### 1\",\"gold\":true}", "bad_gold"},
+        {"{\"response\":\"#### 1\",\"gold\":1e400}", "malformed"},
+        {"{\"response\":\"#### 1\",\"gold\":\"1\",\"truncated\":1}", "malformed"},
+        {"{\"response\":\"#### 1\",\"gold\":\"1\",\"kind\":\"whole\"}", "malformed"},
+        {"[1]", "malformed"},
+        {"null", "malformed"},
+        {"", "malformed"},
+        {"{\"response\":\"#### 1\",\"gold\":\"1\"} x", "malformed"},
     };
     for (int64_t i = 0; i < ARRAY_LEN(bad); i++) {
         char text[512];
         snprintf(text, sizeof(text),
                  "{\"response\":\"#### 1\",\"gold\":\"1\"}\n%s\n"
                  "{\"response\":\"#### 2\",\"gold\":\"2\"}\n",
-                 bad[i]);
+                 bad[i].line);
         struct result r = run(text, &(struct score_options){0});
         assert_int_equal(r.status, ERR_INPUT);
         assert_int_equal(status_exit(r.status), 3);
         assert_non_null(strstr(status_message(), "1 of 3 lines"));
         const char *const second = strchr(r.out, '\n') + 1;
-        assert_memory_equal(second, "{\"error\":\"", 10);
+        char head[100];
+        snprintf(head, sizeof(head),
+                 "{\"score\":0,\"answer\":null,\"rule\":null,\"reason\":\"%s\","
+                 "\"error\":\"",
+                 bad[i].reason);
+        assert_memory_equal(second, head, strlen(head));
         assert_non_null(strstr(second, ":2: ")); /* the line's number */
         assert_non_null(strstr(r.err, ":2: "));
         const char *const third = strchr(second, '\n') + 1;
@@ -129,9 +144,34 @@ static void test_malformed(void **state)
         json_t *row = NULL;
         assert_int_equal(json_parse(&row, second, (size_t)(third - second) - 1, ""), 0);
         json_decref(row);
-        assert_non_null(strstr(r.err, "malformed                 1"));
+        snprintf(head, sizeof(head), "%-16s %10d", bad[i].reason, 1);
+        assert_non_null(strstr(r.err, head));
         result_release(&r);
     }
+}
+
+/* Line ends, blanks inside, NULs, escapes; the last line without an end. */
+static void test_bytes(void **state)
+{
+    (void)state;
+    struct result r = run(
+        "{\"response\":\"#### 1\",\"gold\":\"1\"}\r\n"
+        "  {\"gold\" : 2.50 , \"response\":\"a\\u0000b\\n#### 5/2\"}  \n"
+        "{\"response\":\"#### 3\\u0000 4\",\"gold\":\"3\"}\n"
+        "{\"response\":\"\\u0023### \\u221240\",\"gold\":\"-40\"}",
+        &(struct score_options){0});
+    assert_int_equal(r.status, STATUS_OK);
+    const char *line = r.out;
+    static const int scores[] = {1, 1, 0, 1};
+    for (int64_t i = 0; i < ARRAY_LEN(scores); i++, line = strchr(line, '\n') + 1)
+        assert_int_equal(line[9] - '0', scores[i]);
+    assert_int_equal(*line, 0);
+    result_release(&r);
+    const struct score_options explained = {.is_explained = true};
+    r = run("{}\n", &explained);
+    assert_non_null(strstr(r.out, ",\"line\":1,\"gold\":null,\"offset\":null,"
+                                  "\"has_form\":false,\"error\":\""));
+    result_release(&r);
 }
 
 static void test_options(void **state)
@@ -195,7 +235,7 @@ static void test_threads(void **state)
         snprintf(want, sizeof(want), "{\"score\":%d,\"answer\":\"%d\"",
                  n_lines % 2 == 0, n_lines);
         if (n_lines % 97 == 5)
-            strcpy(want, "{\"error\":");
+            strcpy(want, "{\"score\":0,\"answer\":null,\"rule\":null");
         assert_memory_equal(a, want, strlen(want));
         assert_memory_equal(b, want, strlen(want));
         a = strchr(a, '\n') + 1;
@@ -213,7 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),     cmocka_unit_test(test_schemas),
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_options),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads),   cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

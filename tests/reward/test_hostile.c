@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include "core/rng.h"
+#include "reward/big.h"
+#include "reward/code.h"
 
 static int set_up(void **state)
 {
@@ -126,7 +128,7 @@ static void test_hostile(void **state)
             reward_score(&r, f->scratch,
                          &(struct reward_input){.text = text, .len = len}, gold);
             work[k] = reward_work(f->scratch) - start;
-            assert_int_equal(mem_count(), before);
+            assert_true(mem_count() == before || code_is_in(text, len));
             assert_false(r.is_correct);
         }
         /* what does not depend on the length may be up to a few million operations */
@@ -266,13 +268,46 @@ static void test_threads(void **state)
     reward_rules_free(NULL);
 }
 
+/* Short texts that are hard to decide cost a bounded number of steps, whatever the
+ * number of golds and rules. */
+static void test_undecided(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"x^\\,1", "seven\xC5\xC5 1+x^{\xCEz because}"},
+        {"2^{2^{0.5}}", "\\boxed{e^{2^{0.5}\\ln 2}}"},
+        {"x", "\\boxed{\\ln(e^{\\sin(x)^2+\\cos(x)^2-1+x})}"},
+        {"\\sqrt{2}+\\sqrt{3}+\\sqrt{5}+\\sqrt{7}+\\sqrt{11}",
+         "\\boxed{\\sqrt{2}+\\sqrt{3}+\\sqrt{5}+\\sqrt{7}+\\sqrt{13}}"},
+        {"3000!", "\\boxed{3000 \\cdot 2999!}"},
+        {"0", "\\boxed{\\sin(\\sin(\\sin(\\sin(\\sin(10^{40})))))}"},
+        {"1", "\\boxed{x^{x^{x^{x^{x}}}}}"},
+        {"1", "\\boxed{\\arctan(\\arctan(\\arctan(\\log_{x} y)))}"},
+        {"1", "x^{y^{z}}+x^{y}-\\sin(x^{y^{z}})"},
+    };
+    const struct verifier *const f = *state;
+    struct reward_result r;
+    for (int64_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        struct reward_gold *const g = verifier_gold(f, pairs[i][0]);
+        for (int k = 0; k < 20; k++)
+            assert_int_equal(reward_gold_add(g, f->scratch, "y^{x^{z}}", 9), 0);
+        const int64_t before = reward_work(f->scratch);
+        reward_score(
+            &r, f->scratch,
+            &(struct reward_input){.text = pairs[i][1], .len = strlen(pairs[i][1])}, g);
+        const int64_t work = reward_work(f->scratch) - before;
+        if (work > 2 * BIG_MAX_STEPS)
+            fail_msg("<%s>: %lld steps, %s", pairs[i][1], (long long)work,
+                     reward_reason_name(r.reason));
+        reward_gold_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_hostile_reasons),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_hostile),   cmocka_unit_test(test_hostile_reasons),
+        cmocka_unit_test(test_random),    cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_undecided),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -499,7 +499,8 @@ static void test_patterns(void **state)
     assert_false(reward_rule_at(f.rules, -1, &name, &pattern));
     const struct verifier *const defaults = *state;
     for (int i = 0; reward_rule_at(defaults->rules, i, &name, &pattern); i++)
-        assert_true(*name != 0 && (*pattern != 0) == (strcmp(name, "whole") != 0));
+        assert_true(*name != 0 && (*pattern != 0) == (strcmp(name, "whole") != 0 &&
+                                                      strcmp(name, "code") != 0));
     static const char one[] = "#### 4 RESULT<5> STOP RESULT<6>";
     assert_int_equal(verifier_score(&f, one, sizeof(one) - 1, false, "5").reason,
                      REWARD_CORRECT);
@@ -513,44 +514,13 @@ static void test_patterns(void **state)
     verifier_release(&f);
 }
 
-static void test_programs(void **state)
+static void test_names(void **state)
 {
     (void)state;
-    static const struct {
-        const char *gold, *text;
-        enum reward_reason reason;
-    } programs[] = {
-        {"18", "def simple_math_problem():\n    return 9 * 2\n", REWARD_CORRECT},
-        {"18", "def simple_math_problem():\n    return 9 * 3\n", REWARD_WRONG},
-        {"3.3", "def simple_math_problem():\n    return 1.1 + 2.2\n", REWARD_CORRECT},
-        {"0", "def simple_math_problem():\n    return 0.3 - 0.1 - 0.2\n", REWARD_WRONG},
-        {"100000000000", "def simple_math_problem():\n    return 99999999999.0\n",
-         REWARD_WRONG},
-        {"x", "def simple_math_problem():\n    return 1.5\n", REWARD_WRONG},
-        {"5", "def simple_math_problem():\n    return 1e308 * 10\n", REWARD_WRONG},
-        {"1,2", "def simple_math_problem():\n    return [1, 3]\n", REWARD_WRONG},
-        {"18", "def simple_math_problem():\n    return open('x')\n",
-         REWARD_UNSUPPORTED_CODE},
-        {"18", "def simple_math_problem():\n    return 1 / 0\n", REWARD_CODE_FAULT},
-        {"18", "def simple_math_problem():\n    while True:\n        pass\n",
-         REWARD_LIMIT},
-        {"18", "This is definitely 18.", REWARD_CORRECT},
-    };
-    struct verifier f;
-    const struct reward_options o = {.code = 1};
-    verifier_init(&f, &o);
-    for (int64_t i = 0; i < ARRAY_LEN(programs); i++) {
-        const struct reward_result r = verifier_score(
-            &f, programs[i].text, strlen(programs[i].text), false, programs[i].gold);
-        if (r.reason != programs[i].reason)
-            fail_msg("<%s>: %s", programs[i].text, reward_reason_name(r.reason));
-    }
-    const struct reward_result r = verifier_score(
-        &f, programs[0].text, strlen(programs[0].text), false, "18");
-    assert_string_equal(r.rule, "code");
-    assert_int_equal(r.value_len, 2);
-    assert_memory_equal(r.value, "18", 2);
-    verifier_release(&f);
+    for (int r = 0; r < REWARD_N_REASONS; r++)
+        for (int k = 0; k < r; k++)
+            assert_string_not_equal(reward_reason_name((enum reward_reason)r),
+                                    reward_reason_name((enum reward_reason)k));
 }
 
 int main(void)
@@ -559,7 +529,7 @@ int main(void)
         cmocka_unit_test(test_responses), cmocka_unit_test(test_cases),
         cmocka_unit_test(test_truncated), cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_gold),      cmocka_unit_test(test_gold_style),
-        cmocka_unit_test(test_patterns),  cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_patterns),  cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
