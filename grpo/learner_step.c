@@ -360,6 +360,7 @@ void learner_step_apply(struct learner_step *s, int64_t i, const struct step_for
         .advantage = s->advantage[i],
         .advantages = s->advantages == NULL ? NULL : s->advantages + at,
         .mask = s->kept + at,
+        .offered = s->mask + at,
         .entropy_mask = s->entropy_mask == NULL ? NULL : s->entropy_mask + at,
         .cov_mask = s->cov_mask == NULL ? NULL : s->cov_mask + at,
         .weights = s->weights == NULL ? NULL : s->weights + at};

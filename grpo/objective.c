@@ -65,6 +65,7 @@ void objective_sums_add(struct objective_sums *a, const struct objective_sums *b
     a->n_seqs += b->n_seqs;
     a->n_kept += b->n_kept;
     a->n_dropped_seqs += b->n_dropped_seqs;
+    a->n_offered += b->n_offered;
     a->n_rejected += b->n_rejected;
     a->weight += b->weight;
     a->weight_sq += b->weight_sq;
@@ -179,14 +180,16 @@ static void count_tokens(const struct sequence *s, double *scratch)
 {
     const struct objective_sample *const in = s->in;
     struct objective_sums *const sums = s->sums;
+    const uint8_t *const offered = in->offered != NULL ? in->offered : in->mask;
     sums->n_seqs += 1.0;
     for (int64_t t = 0; t < in->n; t++) {
+        sums->n_offered += offered[t];
+        sums->n_rejected += offered[t] && !s->policy_mask[t];
         if (!in->mask[t])
             continue;
         sums->n_tokens += 1.0;
         sums->ratio += exp(s->exponent[t]);
         sums->kl_old += exp(s->d[t]) - s->d[t] - 1.0;
-        sums->n_rejected += !s->policy_mask[t];
         keep_max(&sums->logp_diff_max, fabs(s->d[t]));
         if (in->weights != NULL) {
             sums->weight += in->weights[t];
@@ -273,7 +276,7 @@ void objective_metrics(const struct objective_sums *s, objective_metric_fn put,
     put(user, "is_weight_mean", per(s->weight, n));
     put(user, "is_weight_ess", per(s->weight * s->weight, n * s->weight_sq));
     put(user, "is_weight_zero", per(s->weight_zero, n));
-    put(user, "rejected_share", per(s->n_rejected, n));
+    put(user, "rejected_share", per(s->n_rejected, s->n_offered));
     put(user, "off_policy_dropped", per(s->n_dropped_seqs, s->n_seqs));
     put(user, "entropy_kept", per(s->n_kept, n));
 }

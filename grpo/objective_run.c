@@ -202,6 +202,7 @@ static double one_sequence(struct run *r, const struct slice *s, int64_t i)
         .advantage = out->advantage[i],
         .advantages = r->cut->is_trl ? NULL : out->advantages + at,
         .mask = out->mask + at,
+        .offered = r->mask + at,
         .entropy_mask = has_mask ? r->entropy_mask + at : NULL,
         .cov_mask = objective_needs_covariance(p->objective.kind) ? r->cov_mask + at
                                                                   : NULL,
