@@ -295,9 +295,7 @@ static int recipe_of(struct recipe *out, const struct mapping *m)
     struct config c = {0};
     int status = options_set_defaults(config_options(), &c);
     if (status == STATUS_OK)
-        status = mapping_apply(m, &c);
-    if (status == STATUS_OK)
-        status = recipe_init(out, &c);
+        status = mapping_apply(m, &c, out);
     config_release(&c);
     return status;
 }
