@@ -24,9 +24,9 @@ static const struct objective_kind kinds[] = {
     {.name = "dppo_kl", .token = objective_dppo_kl},
     {.name = "dro", .token = objective_dro},
     {.name = "kl_cov", .token = objective_kl_cov, .needs_covariance = true},
-    {.name = "gmpo", .sequence = objective_gmpo},
+    {.name = "gmpo", .sequence = objective_gmpo, .ignores_weights = true},
     {.name = "geo_mean", .sequence = objective_geo_mean},
-    {.name = "rloo", .sequence = objective_rloo},
+    {.name = "rloo", .sequence = objective_rloo, .ignores_weights = true},
 };
 
 const struct objective_kind *objective_kind_at(int64_t i)
@@ -42,6 +42,11 @@ bool objective_is_per_sequence(const struct objective_kind *k)
 bool objective_needs_covariance(const struct objective_kind *k)
 {
     return k->needs_covariance;
+}
+
+bool objective_ignores_weights(const struct objective_kind *k)
+{
+    return k->ignores_weights;
 }
 
 /* A NaN stays: it must not be forgotten for the next number. */

@@ -115,5 +115,6 @@ const struct objective_kind *objective_kind_at(int64_t i);
 const char *objective_kind_name(const struct objective_kind *k);
 bool objective_is_per_sequence(const struct objective_kind *k);
 bool objective_needs_covariance(const struct objective_kind *k);
+bool objective_ignores_weights(const struct objective_kind *k);
 
 #endif

@@ -25,6 +25,7 @@ int trainer_check(const struct config *c)
     const bool is_given = c->data.trajectories[0] != '\0';
     struct recipe recipe;
     TRY(recipe_init(&recipe, c));
+    TRY(recipe_check(&recipe, c));
     if (c->model.path[0] == '\0')
         return ERR(ERR_CONFIG,
                    "model.path is not set: the Hugging Face directory to train");
