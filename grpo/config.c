@@ -298,7 +298,8 @@ static const struct option items[] = {
     CHOICE("grpo.reject_counts", grpo, reject_counts, "before", "before|after",
            "token counts of the loss from before or after rejection"),
     INT("grpo.ref_every", grpo, ref_every, "0", 0.0, 1e9,
-        "steps after which the reference moves to the policy; 0: frozen; 1: EMA"),
+        "steps after which the reference of a KL term moves to the policy; 0: frozen; "
+        "1: EMA"),
     REAL("grpo.ref_mix", grpo, ref_mix, "0.6", 0.0, 1.0,
          "share a of the policy then: ref = a policy + (1 - a) ref (TR-DPO)"),
     CHOICE("grpo.routing_replay", grpo, routing_replay, "off", "off|r2|r3",
