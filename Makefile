@@ -63,8 +63,8 @@ NVCCFLAGS_debug = -O1 -g -DDEBUG
 NVCCFLAGS_asan = $(NVCCFLAGS_debug)
 NVCCFLAGS_tsan = $(NVCCFLAGS_debug)
 NVCCFLAGS_coverage = -O1 -g
-# -fmad=false: kernels fuse where they say so, as cpu/ does
-NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -fmad=false --Werror all-warnings \
+# -fmad=false: kernels fuse where they say so, as cpu/ does; compressed: programs of a third
+NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -fmad=false -Xfatbin=-compress-all --Werror all-warnings \
                 -Xcompiler -Wall,-Wextra,-Werror,-Wno-missing-field-initializers,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics $(NVCCFLAGS_$(BUILD)) $(NVCCFLAGS)
 # cudart finds the driver when it runs: nothing of CUDA is needed to start the program
 CUDA_LIBS = $(if $(HAVE_CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lpthread)
@@ -132,6 +132,8 @@ $(O)/cpu/%.$(1).o: cpu/%.c $(O)/flags.stamp
 	$(Q)$(CC) $(CFLAGS_ALL) $(ISA_$(1)) -DCPU_ISA_SUFFIX=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+# wgmma and TMA exist for sm_90a only, and are called there only
+$(O)/cuda/gemm_tensor_wgmma.o: NVCC_ARCH = -gencode arch=compute_90a,code=sm_90a
 $(O)/%.o: %.cu $(O)/cuda_flags.stamp
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)
@@ -192,14 +194,19 @@ $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 .PHONY: fuzz-bins
 fuzz-bins: $(FUZZ_BINS)
 
-# bench/bench_<what>.c are programs, the other files there are shared by them
-BENCH_BINS := $(patsubst %.c,$(O)/%,$(wildcard bench/bench_*.c)) \
-              $(if $(HAVE_CUDA),$(patsubst %.cu,$(O)/%,$(wildcard bench/bench_*.cu)))
-$(O)/bench/bench_%: $(O)/bench/bench_%.o $(call obj,$(filter-out bench/bench_%,$(wildcard bench/*.c))) $(LIB)
+# bench/bench_<what>.c (.cu) are programs, gpu_* the parts of bench_gpu, the other files there
+# are shared by all
+BENCH_SRC := $(filter-out $(if $(HAVE_CUDA),,bench/bench_gpu.c),$(wildcard bench/bench_*.c)) \
+             $(if $(HAVE_CUDA),$(wildcard bench/bench_*.cu))
+BENCH_BINS := $(addprefix $(O)/,$(basename $(BENCH_SRC)))
+OBJ_bench := $(call obj,$(filter-out bench/bench_% bench/gpu_%,$(wildcard bench/*.c)))
+OBJ_bench_gpu := $(call obj,$(wildcard bench/gpu_*.c)) $(patsubst %.cu,$(O)/%.o,$(wildcard bench/gpu_*.cu))
+$(O)/bench/bench_gpu: $(OBJ_bench_gpu)
+$(O)/bench/bench_%: $(O)/bench/bench_%.o $(OBJ_bench) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(filter %.o,$^) $(LIB) $(LIBS) $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS) -ldl -o $@
 
-include tools/targets.mk
+include tools/gpu_bundle.mk tools/targets.mk
 
 .SECONDARY:
 -include $(wildcard $(O)/*/*.d $(O)/tests/*/*.d)

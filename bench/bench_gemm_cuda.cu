@@ -50,7 +50,7 @@ struct lt_call {
 
 struct shape {
     const char *name;
-    int64_t n_mats, n, k, m;
+    int64_t n_mats, n, k, m, ld_dy;
 };
 
 struct bench {
@@ -151,7 +151,7 @@ void open_lt(struct lt *lt)
 /* Column-major d (rows, cols) (+)= op(a) op(b) over `inner`; our row-major matrices
  * read as their transposes. */
 struct lt_dims {
-    int64_t rows, cols, inner;
+    int64_t rows, cols, inner, ld_b;
     bool trans_a, trans_b;
 };
 
@@ -170,7 +170,7 @@ void plan_lt(const struct lt *lt, struct lt_call *c, const struct lt_dims *s)
     lt->desc_set(c->desc, CUBLASLT_MATMUL_DESC_TRANSA, &op_a, sizeof(op_a));
     lt->desc_set(c->desc, CUBLASLT_MATMUL_DESC_TRANSB, &op_b, sizeof(op_b));
     check_lt(lt->layout_create(&c->a, CUDA_R_16BF, a_rows, a_cols, a_rows), "a");
-    check_lt(lt->layout_create(&c->b, CUDA_R_16BF, b_rows, b_cols, b_rows), "b");
+    check_lt(lt->layout_create(&c->b, CUDA_R_16BF, b_rows, b_cols, s->ld_b), "b");
     check_lt(lt->layout_create(&c->d, CUDA_R_32F, s->rows, s->cols, s->rows), "d");
     check_lt(lt->pref_create(&pref), "preference");
     lt->pref_set(pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes,
@@ -200,16 +200,15 @@ void prepare_lt(struct bench *s, const struct shape *p, enum gemm_form form)
         if (rows == 0)
             continue;
         struct lt_call *const c = &s->calls[s->n_calls++];
-        const int64_t x = r0 * p->k, dy = r0 * p->n, w = e * p->n * p->k;
-        const struct lt_dims dims = form == GEMM_FORM_FWD
-                                        ? lt_dims{p->n, rows, p->k, true, false}
-                                    : form == GEMM_FORM_DX
-                                        ? lt_dims{p->k, rows, p->n, false, false}
-                                        : lt_dims{p->k, p->n, rows, false, true};
+        const int64_t x = r0 * p->k, dy = r0 * p->ld_dy, w = e * p->n * p->k;
+        const struct lt_dims dims =
+            form == GEMM_FORM_FWD  ? lt_dims{p->n, rows, p->k, p->k, true, false}
+            : form == GEMM_FORM_DX ? lt_dims{p->k, rows, p->n, p->ld_dy, false, false}
+                                   : lt_dims{p->k, p->n, rows, p->ld_dy, false, true};
         plan_lt(&s->lt, c, &dims);
         c->a_at = form == GEMM_FORM_DW ? x : w;
         c->b_at = form == GEMM_FORM_FWD ? x : dy;
-        c->d_at = form == GEMM_FORM_FWD ? dy : form == GEMM_FORM_DX ? x : w;
+        c->d_at = form == GEMM_FORM_FWD ? r0 * p->n : form == GEMM_FORM_DX ? x : w;
     }
 }
 
@@ -280,7 +279,8 @@ void set_loads(struct bench *s, const struct shape *p)
 
 void allocate(struct bench *s, const struct shape *p)
 {
-    const int64_t n_x = p->m * p->k, n_dy = p->m * p->n, n_w = p->n_mats * p->n * p->k;
+    const int64_t n_x = p->m * p->k, n_dy = p->m * p->ld_dy,
+                  n_w = p->n_mats * p->n * p->k;
     const int64_t xy = n_x > n_dy ? n_x : n_dy, n_out = xy > n_w ? xy : n_w;
     for (int i = 0; i < N_SETS; i++) {
         s->x[i] = random_bf16(n_x, 1u + (uint32_t)i);
@@ -303,14 +303,13 @@ void release(struct bench *s)
 
 /* Which of the plan's choices to take. */
 enum choice { CHOICE_PLAN, CHOICE_MMA, CHOICE_TILES /* + enum gemm_wgmma_tile */ };
-const char *const choice_names[] = {"plan",    "mma",    "pair 128x256",
-                                    "128x256", "64x256", "64x64"};
+const char *const choice_names[] = {"plan", "mma", "128x256", "64x256", "64x64"};
 
 void run_own(struct bench *s, const struct shape *p, enum gemm_form form, int set)
 {
-    const struct gemm_groups g = {p->n_mats, p->n, p->k,
-                                  p->n_mats == 1 ? NULL : s->dev_off, p->m};
-    const struct gemm_shape shape = {p->n_mats, p->n, p->k, p->m};
+    const struct gemm_groups g = {
+        p->n_mats, p->n, p->k, p->n_mats == 1 ? NULL : s->dev_off, p->m, p->ld_dy};
+    const struct gemm_shape shape = {p->n_mats, p->n, p->k, p->m, p->ld_dy};
     const struct gemm_device *const device = gemm_tensor_device(s->gemm);
     struct gemm_plan plan;
     if (s->choice == CHOICE_PLAN)
@@ -352,7 +351,7 @@ void run_shape(struct bench *s, const struct shape *p, const char *what)
     allocate(s, p);
     for (int f = GEMM_FORM_FWD; f < N_FORMS; f++) {
         const enum gemm_form form = (enum gemm_form)f;
-        const int n_tiles = form == GEMM_FORM_DW ? 2 : (int)GEMM_N_TILES;
+        const int n_tiles = GEMM_N_TILES; /* of the wgmma kernel */
         double lt_s = 0;
         if (s->lt.handle != NULL) {
             prepare_lt(s, p, form);
@@ -370,7 +369,7 @@ void run_shape(struct bench *s, const struct shape *p, const char *what)
 
 void measure_peak(struct bench *s)
 {
-    const struct shape cube = {"8192^3", 1, 8192, 8192, 8192};
+    const struct shape cube = {"8192^3", 1, 8192, 8192, 8192, 8192};
     set_loads(s, &cube);
     allocate(s, &cube);
     if (s->lt.handle != NULL) {
@@ -390,22 +389,23 @@ void measure_peak(struct bench *s)
 int main(int argc, char **argv)
 {
     static const struct shape shapes[] = {
-        {"E16 gate_up", 16, 4096, 1024, 48000},
-        {"E16 down", 16, 1024, 2048, 48000},
-        {"E64 gate_up", 64, 4096, 1024, 48000},
-        {"E64 down", 64, 1024, 2048, 48000},
-        {"E16 gate_up 1024", 16, 4096, 1024, 16384},
-        {"E16 down 1024", 16, 1024, 2048, 16384},
-        {"E256 gate_up", 256, 4096, 1024, 48000},
-        {"E256 down", 256, 1024, 2048, 48000},
-        {"E128 gate_up", 128, 4096, 1024, 48000},
-        {"dense qkv", 1, 3072, 1024, 24000},
-        {"dense o", 1, 1024, 1024, 24000},
-        {"head", 1, 99584, 1024, 2048},
-        {"decode E16 gate_up", 16, 4096, 1024, 128},
-        {"decode E64 gate_up", 64, 4096, 1024, 128},
-        {"decode E64 down", 64, 1024, 2048, 128},
-        {"decode qkv", 1, 3072, 1024, 64},
+        {"E16 gate_up", 16, 4096, 1024, 48000, 4096},
+        {"E16 down", 16, 1024, 2048, 48000, 1024},
+        {"E64 gate_up", 64, 4096, 1024, 48000, 4096},
+        {"E64 down", 64, 1024, 2048, 48000, 1024},
+        {"E16 gate_up 1024", 16, 4096, 1024, 16384, 4096},
+        {"E16 down 1024", 16, 1024, 2048, 16384, 1024},
+        {"E256 gate_up", 256, 4096, 1024, 48000, 4096},
+        {"E256 down", 256, 1024, 2048, 48000, 1024},
+        {"E128 gate_up", 128, 4096, 1024, 48000, 4096},
+        {"dense qkv", 1, 3072, 1024, 24000, 3072},
+        {"dense o", 1, 1024, 1024, 24000, 1024},
+        {"head", 1, 99584, 1024, 2048, 99584},
+        {"head 99574", 1, 99574, 1024, 2048, 99576},
+        {"decode E16 gate_up", 16, 4096, 1024, 128, 4096},
+        {"decode E64 gate_up", 64, 4096, 1024, 128, 4096},
+        {"decode E64 down", 64, 1024, 2048, 128, 1024},
+        {"decode qkv", 1, 3072, 1024, 64, 3072},
     };
     static struct bench s;
     const char *const what = argc > 1 ? argv[1] : "plan";

@@ -49,7 +49,8 @@ struct attn_batch {
     int64_t ld_q; /* floats from one row of q (dq) to the next */
     float scale;
     bool is_narrow; /* a backend may round q, k, v, p and their gradients to bf16 as
-                       operands of products, as it does for weights of that dtype */
+                       operands of products, as it does for weights of that dtype;
+                       pages then have a form of its own. As kv_write had it. */
     const int32_t *row_off;   /* (n_seqs + 1) query rows of each sequence */
     const int32_t *first_pos; /* (n_seqs) position of its first query row */
     const int32_t *page_off;  /* (n_seqs + 1) into pages */
@@ -113,10 +114,11 @@ struct adamw_args {
            const int32_t *pos, int64_t n_heads, int64_t head_dim, int64_t ld,          \
            float sign, int64_t m))                                                     \
   /* Copy row r's k and v heads (kv + r ld: G heads of k, then G heads of v) to        \
-   * every slot dst[dst_off[r] .. dst_off[r+1]-1]; slot = page * KV_BLOCK + index */   \
+   * every slot dst[dst_off[r] .. dst_off[r+1]-1]; slot = page * KV_BLOCK + index.     \
+   * is_narrow: as in the attn_batch of the attention that will read the cache */      \
   X(kv_write, (struct backend *b, float *cache, const float *kv,                       \
                const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,         \
-               int64_t head_dim, int64_t ld, int64_t m))                               \
+               int64_t head_dim, int64_t ld, bool is_narrow, int64_t m))               \
   /* dkv (layout of kv, stride ld) = sum of the slots' gradients, in dst's order */    \
   X(kv_read_bwd, (struct backend *b, float *dkv, const float *dcache,                  \
                   const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,      \

@@ -24,8 +24,9 @@ static int64_t value_at(int32_t slot, int64_t g, int64_t n_kv_heads, int64_t hea
 
 void CPU_NAME(kv_write)(struct backend *b, float *cache, const float *kv,
                         const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,
-                        int64_t head_dim, int64_t ld, int64_t m)
+                        int64_t head_dim, int64_t ld, bool is_narrow, int64_t m)
 {
+    (void)is_narrow; /* exact whatever may be rounded */
 #pragma omp parallel for num_threads(cpu_team(b, 2 * m * n_kv_heads * head_dim))       \
     schedule(static)
     for (int64_t g = 0; g < n_kv_heads; g++)

@@ -235,6 +235,15 @@ static __device__ __forceinline__ bool take_page(struct page_entry *e, int32_t *
     }
 }
 
+/* Whether the tensor-core kernels take it: then pages are theirs, attention_tensor.cuh
+ */
+static inline bool attn_is_tensor(const struct backend *b, bool is_narrow,
+                                  int64_t head_dim)
+{
+    return cuda_state(b)->tensor != NULL && is_narrow &&
+           (head_dim == 32 || head_dim == 64 || head_dim == 128);
+}
+
 static inline void attn_check(const struct attn_batch *a)
 {
     CHECK(a->head_dim >= 1 && a->head_dim <= ATTN_MAX_HEAD_DIM, "head_dim %lld",

@@ -14,15 +14,19 @@
 
 #include "cuda/attention.cuh"
 
-enum { KEY_PITCH = KV_BLOCK + 4 }; /* floats: no bank conflicts between fragments */
-
+/*
+ * A page of this mode: per kv head, at the same place as in the exact mode, K
+ * (KV_BLOCK, D) and V (KV_BLOCK, D) in bf16, half of the page's memory. kv_write
+ * rounds; nothing but these kernels reads them. Gradients of pages stay fp32, in
+ * core/ops.h's layout.
+ */
 #define LOG2E 1.4426950408889634f
 #define LN2 0.6931471805599453f
 
-/* A page of one kv head as it lies in the cache: keys (D, 64), values (64, D) */
+/* A page of one kv head in shared memory. Rows are D + 8 apart: no bank conflicts
+ * between the fragments. */
 template <int D> struct page_tile {
-    float k[D * KEY_PITCH];
-    float v[KV_BLOCK * (D + 4)];
+    uint16_t k[KV_BLOCK * (D + 8)], v[KV_BLOCK * (D + 8)];
 };
 
 static __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
@@ -41,26 +45,24 @@ static __device__ __forceinline__ void mma(float c[4], const uint32_t a[4], uint
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-static __device__ __forceinline__ void copy_16(float *to, const float *from)
+static __device__ __forceinline__ void copy_16(uint16_t *to, const uint16_t *from)
 {
     const uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from)
                  : "memory");
 }
 
-/* Starts the copies of a page; one group */
+/* Starts the copies of the page at `at` of the cache; one group */
 template <int D, int THREADS>
 static __device__ __forceinline__ void stage_page(struct page_tile<D> *t,
-                                                  const float *keys)
+                                                  const float *at)
 {
-    const float *const values = keys + D * KV_BLOCK;
-    for (int i = threadIdx.x; i < D * (KV_BLOCK / 4); i += THREADS) {
-        const int row = i / (KV_BLOCK / 4), col = i % (KV_BLOCK / 4) * 4;
-        copy_16(&t->k[row * KEY_PITCH + col], keys + row * KV_BLOCK + col);
-    }
-    for (int i = threadIdx.x; i < KV_BLOCK * (D / 4); i += THREADS) {
-        const int row = i / (D / 4), col = i % (D / 4) * 4;
-        copy_16(&t->v[row * (D + 4) + col], values + row * D + col);
+    enum { CHUNKS = D / 8 };
+    const uint16_t *const keys = (const uint16_t *)at;
+    for (int i = threadIdx.x; i < KV_BLOCK * CHUNKS; i += THREADS) {
+        const int row = i / CHUNKS, col = i % CHUNKS * 8;
+        copy_16(&t->k[row * (D + 8) + col], keys + row * D + col);
+        copy_16(&t->v[row * (D + 8) + col], keys + (KV_BLOCK + row) * D + col);
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
 }
@@ -94,23 +96,42 @@ static __device__ __forceinline__ void to_rows(uint32_t a[4], const float s[][4]
     a[3] = pack_bf16(s[2 * j + 1][2], s[2 * j + 1][3]);
 }
 
-/* Right operand, dims by slots, out of the keys: dims 16 k .., slot */
-static __device__ __forceinline__ void keys_by_dim(uint32_t b[2], const float *keys,
-                                                   int k, int slot, int c)
+/* Right operand, columns by rows of a tile of rows (dims by slots, dims by lines):
+ * columns 16 k .., row */
+template <int D>
+static __device__ __forceinline__ void cols_by_row(uint32_t b[2], const uint16_t *rows,
+                                                   int k, int row, int c)
 {
-    const float *const at = keys + (k * 16 + 2 * c) * KEY_PITCH + slot;
-    b[0] = pack_bf16(at[0], at[KEY_PITCH]);
-    b[1] = pack_bf16(at[8 * KEY_PITCH], at[9 * KEY_PITCH]);
+    const uint16_t *const at = rows + row * (D + 8) + k * 16 + 2 * c;
+    b[0] = *(const uint32_t *)at;
+    b[1] = *(const uint32_t *)(at + 8);
 }
 
-/* Dims by slots out of the values, and slots by dims out of the keys: rows adjacent */
-static __device__ __forceinline__ void along_row(uint32_t b[2], const float *row, int k,
-                                                 int c)
+/* Right operand, rows by columns of a tile of rows (slots by dims, lines by dims): rows
+ * 16 j .., columns 8 n .. */
+template <int D>
+static __device__ __forceinline__ void rows_by_col(uint32_t b[2], const uint16_t *rows,
+                                                   int j, int n)
 {
-    const float2 x = *(const float2 *)(row + k * 16 + 2 * c);
-    const float2 y = *(const float2 *)(row + k * 16 + 2 * c + 8);
-    b[0] = pack_bf16(x.x, x.y);
-    b[1] = pack_bf16(y.x, y.y);
+    const int lane = threadIdx.x % WARP;
+    const uint16_t *const row = rows + (j * 16 + lane % 16) * (D + 8) + n * 8;
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(b[0]), "=r"(b[1])
+                 : "r"(at)
+                 : "memory");
+}
+
+/* Left operand out of a tile of rows: rows `row` and row + 8, columns 16 k .. */
+template <int D>
+static __device__ __forceinline__ void rows_of(uint32_t a[4], const uint16_t *rows,
+                                               int k, int row, int c)
+{
+    const uint16_t *const at = rows + row * (D + 8) + k * 16 + 2 * c;
+    a[0] = *(const uint32_t *)at;
+    a[1] = *(const uint32_t *)(at + 8 * (D + 8));
+    a[2] = *(const uint32_t *)(at + 8);
+    a[3] = *(const uint32_t *)(at + 8 * (D + 8) + 8);
 }
 
 /* Slots that count, relative to a page; what lies outside may be anything, and is read
@@ -135,10 +156,12 @@ static __device__ __forceinline__ bool is_within(int slot, const struct slot_ran
     return slot >= r->begin && slot < r->end;
 }
 
-static __device__ __forceinline__ float or_zero(float x, int slot,
-                                                const struct slot_range *r)
+/* The pair of slots `slot` and slot + 1, those that do not count as 0 */
+static __device__ __forceinline__ uint32_t mask_pair(uint32_t pair, int slot,
+                                                     const struct slot_range *r)
 {
-    return is_within(slot, r) ? x : 0.0f;
+    return (is_within(slot, r) ? pair & 0xffffu : 0) |
+           (is_within(slot + 1, r) ? pair & 0xffff0000u : 0);
 }
 
 bool attn_tensor_fwd(struct backend *b, float *y, float *lse, const float *q,
@@ -147,12 +170,5 @@ bool attn_tensor_fwd(struct backend *b, float *y, float *lse, const float *q,
 bool attn_tensor_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
                      const float *lse, const float *q, const float *cache,
                      const float *dots, int32_t *next, const struct attn_batch *a);
-
-/* Whether these kernels take a batch */
-static inline bool attn_is_tensor(const struct backend *b, const struct attn_batch *a)
-{
-    return cuda_state(b)->tensor != NULL && a->is_narrow &&
-           (a->head_dim == 32 || a->head_dim == 64 || a->head_dim == 128);
-}
 
 #endif

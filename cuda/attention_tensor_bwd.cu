@@ -74,9 +74,9 @@ dq_half(struct dq_pair<D> *p, const struct page_tile<D> *page, float scale,
         for (int n = 0; n < HALF_PAGE / 8; n++) {
             const int slot = half + n * 8 + g;
             uint32_t b[2];
-            keys_by_dim(b, page->k, k, slot, c);
+            cols_by_row<D>(b, page->k, k, slot, c);
             mma(s[n], p->q[k], b[0], b[1]);
-            along_row(b, page->v + slot * (D + 4), k, c);
+            cols_by_row<D>(b, page->v, k, slot, c);
             mma(dp[n], p->dy[k], b[0], b[1]);
         }
     const struct slot_range seen[2] = {page_range(p->first[0], p->last[0], key0),
@@ -96,13 +96,13 @@ dq_half(struct dq_pair<D> *p, const struct page_tile<D> *page, float scale,
         const int slot = half + j * 16 + 2 * c;
 #pragma unroll
         for (int n = 0; n < D / 8; n++) {
-            const float *const at = page->k + (n * 8 + g) * KEY_PITCH + slot;
-            float k[4] = {at[0], at[1], at[8], at[9]};
-            if (!is_full)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    k[i] = or_zero(k[i], slot + i % 2 + i / 2 * 8, range);
-            mma(p->dq[n], a, pack_bf16(k[0], k[1]), pack_bf16(k[2], k[3]));
+            uint32_t k[2];
+            rows_by_col<D>(k, page->k, half / 16 + j, n);
+            if (!is_full) {
+                k[0] = mask_pair(k[0], slot, range);
+                k[1] = mask_pair(k[1], slot + 8, range);
+            }
+            mma(p->dq[n], a, k[0], k[1]);
         }
     }
 }
@@ -112,7 +112,7 @@ static __global__ void __launch_bounds__(DQ_WARPS *WARP) k_dq_tensor(struct bwd 
 {
     __shared__ struct tile_at found;
     extern __shared__ __align__(16) char memory[];
-    struct page_tile<D> *const page = (struct page_tile<D> *)memory;
+    struct page_tile<D> *const pages = (struct page_tile<D> *)memory; /* two */
     const struct attn_batch *const a = &f.a;
     const int64_t g_kv = blockIdx.y;
     const struct tile_at where = find_tile(&found, a->row_off, a->n_seqs,
@@ -126,16 +126,25 @@ static __global__ void __launch_bounds__(DQ_WARPS *WARP) k_dq_tensor(struct bwd 
     const int64_t key_begin = attn_first_key(&lines, where.first);
     const int64_t key_last = attn_last_key(&lines,
                                            min(where.first + DQ_LINES, lines.n) - 1);
+    const int64_t first = key_begin / KV_BLOCK, last = key_last / KV_BLOCK;
     struct dq_pair<D> p;
+    stage_page<D, DQ_WARPS * WARP>(&pages[0],
+                                   f.cache + attn_page_at(a, lines.pages[first], g_kv));
     load_pair(&p, &f, &lines, line, c);
-    for (int64_t b = key_begin / KV_BLOCK; b <= key_last / KV_BLOCK; b++) {
+    for (int64_t b = first; b <= last; b++) {
         const struct slot_range range = page_range(key_begin, key_last, b * KV_BLOCK);
-        stage_page<D, DQ_WARPS * WARP>(page,
-                                       f.cache + attn_page_at(a, lines.pages[b], g_kv));
-        wait_pages<0>();
+        if (b < last) {
+            stage_page<D, DQ_WARPS * WARP>(
+                &pages[(b + 1 - first) % 2],
+                f.cache + attn_page_at(a, lines.pages[b + 1], g_kv));
+            wait_pages<1>();
+        } else {
+            wait_pages<0>();
+        }
         __syncthreads();
         for (int half = 0; half < KV_BLOCK; half += HALF_PAGE)
-            dq_half<D>(&p, page, a->scale, b * KV_BLOCK, half, &range, g, c);
+            dq_half<D>(&p, &pages[(b - first) % 2], a->scale, b * KV_BLOCK, half,
+                       &range, g, c);
         __syncthreads();
     }
 #pragma unroll
@@ -158,43 +167,38 @@ template <int D> struct line_step {
     struct slot_range seen[STEP_LINES];
 };
 
+/* Four threads to a line, each a quarter of its dims */
 template <int D>
 static __device__ __forceinline__ void
 load_step(struct line_step<D> *t, const struct bwd *f, const struct attn_lines *lines,
           int64_t first, int n, int64_t block)
 {
-    for (int i = threadIdx.x; i < STEP_LINES * D; i += DKV_THREADS) {
-        const int line = i / D, d = i % D;
-        const bool is_in = line < n;
-        const int64_t at = first + (is_in ? line : 0);
-        const float q = f->q[attn_q_at(lines, &f->a, at) + d];
-        const float dy = f->dy[attn_at(lines, &f->a, at) * D + d];
-        t->q[line * (D + 8) + d] = is_in ? bf16_from_bits(bits_of(q)) : (uint16_t)0;
-        t->dy[line * (D + 8) + d] = is_in ? bf16_from_bits(bits_of(dy)) : (uint16_t)0;
+    enum { PART = D / 4 };
+    const int i = threadIdx.x / 4, d0 = threadIdx.x % 4 * PART;
+    const struct slot_range none = {0, 0};
+    const int64_t line = first + min(i, n - 1), at = attn_at(lines, &f->a, line);
+    const float *const q = f->q + attn_q_at(lines, &f->a, line) + d0;
+    const float *const dy = f->dy + at * D + d0;
+    uint32_t *const to_q = (uint32_t *)&t->q[i * (D + 8) + d0];
+    uint32_t *const to_dy = (uint32_t *)&t->dy[i * (D + 8) + d0];
+    float a[PART], b[PART];
+#pragma unroll
+    for (int d = 0; d < PART; d++) {
+        a[d] = q[d];
+        b[d] = dy[d];
     }
-    for (int i = threadIdx.x; i < STEP_LINES; i += DKV_THREADS) {
-        const struct slot_range none = {0, 0};
-        const int64_t line = first + min(i, n - 1);
-        t->seen[i] = i < n ? page_range(attn_first_key(lines, line),
-                                        attn_last_key(lines, line), block * KV_BLOCK)
-                           : none;
-        t->lse[i] = f->lse[attn_at(lines, &f->a, line)];
-        t->dot[i] = f->dots[attn_at(lines, &f->a, line)];
+#pragma unroll
+    for (int d = 0; d < PART; d += 2) {
+        to_q[d / 2] = i < n ? pack_bf16(a[d], a[d + 1]) : 0;
+        to_dy[d / 2] = i < n ? pack_bf16(b[d], b[d + 1]) : 0;
     }
-}
-
-/* Right operand, lines by dims: lines 16 j .., dims 8 n .., out of rows of lines */
-template <int D>
-static __device__ __forceinline__ void lines_by_dim(uint32_t b[2], const uint16_t *rows,
-                                                    int j, int n)
-{
-    const int lane = threadIdx.x % WARP;
-    const uint16_t *const row = rows + (j * 16 + lane % 16) * (D + 8) + n * 8;
-    const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(b[0]), "=r"(b[1])
-                 : "r"(at)
-                 : "memory");
+    if (d0 != 0)
+        return;
+    t->seen[i] = i < n ? page_range(attn_first_key(lines, line),
+                                    attn_last_key(lines, line), block * KV_BLOCK)
+                       : none;
+    t->lse[i] = f->lse[at];
+    t->dot[i] = f->dots[at];
 }
 
 /* A thread's two slots: g and g + 8 of its warp's 16 */
@@ -211,24 +215,15 @@ add_step(struct slot_pair<D> *p, const struct line_step<D> *t,
     float s[STEP_LINES / 8][4] = {}, dp[STEP_LINES / 8][4] = {};
     for (int k = 0; k < D / 16; k++) {
         uint32_t keys[4], values[4];
-        const float *const k0 = page->k + (k * 16 + 2 * c) * KEY_PITCH + slot;
-        const float *const v0 = page->v + slot * (D + 4) + k * 16 + 2 * c;
-        const float *const v1 = v0 + 8 * (D + 4);
-        keys[0] = pack_bf16(k0[0], k0[KEY_PITCH]);
-        keys[1] = pack_bf16(k0[8], k0[KEY_PITCH + 8]);
-        keys[2] = pack_bf16(k0[8 * KEY_PITCH], k0[9 * KEY_PITCH]);
-        keys[3] = pack_bf16(k0[8 * KEY_PITCH + 8], k0[9 * KEY_PITCH + 8]);
-        values[0] = pack_bf16(v0[0], v0[1]);
-        values[1] = pack_bf16(v1[0], v1[1]);
-        values[2] = pack_bf16(v0[8], v0[9]);
-        values[3] = pack_bf16(v1[8], v1[9]);
+        rows_of<D>(keys, page->k, k, slot, c);
+        rows_of<D>(values, page->v, k, slot, c);
 #pragma unroll
         for (int n = 0; n < STEP_LINES / 8; n++) {
-            const int at = (n * 8 + g) * (D + 8) + k * 16 + 2 * c;
-            mma(s[n], keys, *(const uint32_t *)&t->q[at],
-                *(const uint32_t *)&t->q[at + 8]);
-            mma(dp[n], values, *(const uint32_t *)&t->dy[at],
-                *(const uint32_t *)&t->dy[at + 8]);
+            uint32_t b[2];
+            cols_by_row<D>(b, t->q, k, n * 8 + g, c);
+            mma(s[n], keys, b[0], b[1]);
+            cols_by_row<D>(b, t->dy, k, n * 8 + g, c);
+            mma(dp[n], values, b[0], b[1]);
         }
     }
 #pragma unroll
@@ -247,9 +242,9 @@ add_step(struct slot_pair<D> *p, const struct line_step<D> *t,
 #pragma unroll
         for (int n = 0; n < D / 8; n++) {
             uint32_t b[2];
-            lines_by_dim<D>(b, t->dy, j, n);
+            rows_by_col<D>(b, t->dy, j, n);
             mma(p->dv[n], prob, b[0], b[1]);
-            lines_by_dim<D>(b, t->q, j, n);
+            rows_by_col<D>(b, t->q, j, n);
             mma(p->dk[n], ds, b[0], b[1]);
         }
     }
@@ -324,9 +319,9 @@ template <int D> static void run(struct backend *b, const struct bwd *f)
                     (unsigned)f->a.n_kv_heads);
     cuda_must(cudaFuncSetAttribute(k_dq_tensor<D>,
                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   (int)page),
+                                   (int)(2 * page)),
               "attn_bwd: shared memory");
-    k_dq_tensor<D><<<grid, DQ_WARPS * WARP, page, stream>>>(*f);
+    k_dq_tensor<D><<<grid, DQ_WARPS * WARP, 2 * page, stream>>>(*f);
     cuda_launched(b, "attn_bwd on tensor cores: dq");
     const int64_t blocks = (int64_t)cuda_state(b)->n_sms * BLOCKS_PER_SM;
     const dim3 pages(cuda_blocks(blocks, f->a.n_kv_heads), (unsigned)f->a.n_kv_heads);
@@ -346,7 +341,7 @@ bool attn_tensor_bwd(struct backend *b, float *dq, float *dcache, const float *d
                      const float *dots, int32_t *next, const struct attn_batch *a)
 {
     const struct bwd f = {dq, dcache, dy, lse, q, cache, dots, next, *a};
-    if (!attn_is_tensor(b, a))
+    if (!attn_is_tensor(b, a->is_narrow, a->head_dim))
         return false;
     if (a->head_dim == 32)
         run<32>(b, &f);

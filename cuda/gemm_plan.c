@@ -1,17 +1,14 @@
 /*
- * The choice of kernel, tile and grid. Large products take the largest tile; few rows
- * per matrix take a lower tile, and where that still leaves most of the device without
- * work, a narrower one. The choice cannot change a bit of a result (gemm_tensor.h), so
- * it may follow m freely.
+ * The choice of kernel, tile and grid. Among the wgmma kernel's tiles the one of least
+ * estimated time wins: a large tile reads less per product, small ones fill the device
+ * and waste less where matrices have few rows. The choice cannot change a bit of a
+ * result (gemm_tensor.h), so it may follow m freely.
  */
 #include "cuda/gemm_plan.h"
 
 #include "core/status.h"
 #include "cuda/gemm_tensor_tile.h"
 
-#ifndef GEMM_STAGED
-#define GEMM_STAGED 1
-#endif
 enum {
     WARPGROUP = 128,
     MMA_TILE_M = 128,
@@ -19,11 +16,19 @@ enum {
     MMA_TILE_K = 32,
     WGMMA_TILE_K = 64, /* one 128-byte swizzled line of bf16 */
     WGMMA_MAX_STAGES = 8,
-    WGMMA_STAGING = /* of a warpgroup: two buffers for each of 4 warps */
-    GEMM_STAGED * 4 * 2 * GEMM_STAGING_LINES * (GEMM_STAGING_WIDTH + GEMM_STAGING_PAD) *
-    4,
+    WGMMA_BOXES = 4 * GEMM_N_BOXES * GEMM_BOX_BYTES, /* of a warpgroup */
     WGMMA_BARRIERS = 2 * WGMMA_MAX_STAGES * 8,
     BF16_BYTES = 2
+};
+
+/* The wgmma kernel's tiles. Nanoseconds of a block for one step and for a tile's start
+ * and end, as measured on an H200: only their ratios matter, they choose the tile. */
+static const struct {
+    int32_t n_consumers, tile_n, blocks_per_sm, step_ns, tile_ns;
+} wgmma_tiles[GEMM_N_TILES] = {
+    [GEMM_TILE_128_256] = {2, 256, 1, 600, 2000},
+    [GEMM_TILE_64_256] = {1, 256, 1, 465, 1500},
+    [GEMM_TILE_64_64] = {1, 64, 2, 400, 1500},
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -64,11 +69,10 @@ static void complete(struct gemm_plan *p, const struct gemm_shape *s,
                      const struct gemm_device *device)
 {
     const int64_t cols = p->form == GEMM_FORM_FWD ? s->n : s->k;
+    const bool is_wgmma = p->kernel == GEMM_KERNEL_WGMMA;
     const int64_t fixed = list_bytes(s->n_mats) +
-                          (p->kernel == GEMM_KERNEL_MMA
-                               ? 0
-                               : WGMMA_BARRIERS + p->n_consumers * WGMMA_STAGING);
-    const int64_t tile_m = p->tile_m * p->cluster;
+                          (is_wgmma ? WGMMA_BARRIERS + p->n_consumers * WGMMA_BOXES
+                                    : 0);
     const int64_t stage = gemm_plan_stage_bytes(p);
     CHECK(s->n < INT32_MAX && s->k < INT32_MAX && s->m < INT32_MAX,
           "n %lld, k %lld, m %lld", (long long)s->n, (long long)s->k, (long long)s->m);
@@ -76,40 +80,49 @@ static void complete(struct gemm_plan *p, const struct gemm_shape *s,
     /* each matrix with rows has at most one row tile that is not full */
     const int64_t n_used = s->n_mats < s->m ? s->n_mats : s->m;
     p->max_tiles = p->n_col_tiles * (p->form == GEMM_FORM_DW
-                                         ? n_used * ceil_div(s->n, tile_m)
-                                         : (s->m - n_used) / tile_m + n_used);
+                                         ? n_used * ceil_div(s->n, p->tile_m)
+                                         : (s->m - n_used) / p->tile_m + n_used);
     CHECK(p->max_tiles < INT32_MAX, "%lld tiles", (long long)p->max_tiles);
-    if (p->kernel == GEMM_KERNEL_WGMMA) {
-        const int64_t fit = (device->smem_bytes - fixed) / stage / p->blocks_per_sm;
+    if (is_wgmma) {
+        /* the hardware keeps 1 KiB of every block's share */
+        const int64_t share = (device->smem_bytes + 1024) / p->blocks_per_sm - 1024;
+        const int64_t fit = (share - fixed) / stage;
         p->n_stages = (int32_t)(fit < WGMMA_MAX_STAGES ? fit : WGMMA_MAX_STAGES);
     }
     p->smem_bytes = stage * p->n_stages + fixed;
-    const int64_t slots = (int64_t)device->n_sms * p->blocks_per_sm / p->cluster;
-    p->grid = (p->max_tiles < slots ? p->max_tiles : slots) * p->cluster;
-}
-
-static void set_wgmma_tile(struct gemm_plan *p, const struct gemm_shape *s,
-                           const struct gemm_device *device, enum gemm_wgmma_tile tile)
-{
-    p->kernel = GEMM_KERNEL_WGMMA;
-    p->cluster = tile == GEMM_TILE_PAIR_128_256 ? 2 : 1;
-    p->n_consumers = tile <= GEMM_TILE_128_256 ? 2 : 1;
-    p->tile_m = 64 * p->n_consumers;
-    p->tile_n = tile == GEMM_TILE_64_64 ? 64 : 256;
-    p->tile_k = WGMMA_TILE_K;
-    p->n_threads = WARPGROUP * (1 + p->n_consumers);
-    p->blocks_per_sm = 1;
-    complete(p, s, device);
+    const int64_t slots = (int64_t)device->n_sms * p->blocks_per_sm;
+    p->grid = p->max_tiles < slots ? p->max_tiles : slots;
 }
 
 void gemm_plan_wgmma(struct gemm_plan *plan, enum gemm_form form,
                      const struct gemm_shape *s, const struct gemm_device *device,
                      enum gemm_wgmma_tile tile)
 {
-    *plan = (struct gemm_plan){.form = form};
-    set_wgmma_tile(plan, s, device,
-                   form == GEMM_FORM_DW && tile > GEMM_TILE_128_256 ? GEMM_TILE_128_256
-                                                                    : tile);
+    *plan = (struct gemm_plan){.form = form, .kernel = GEMM_KERNEL_WGMMA};
+    plan->n_consumers = wgmma_tiles[tile].n_consumers;
+    plan->tile_m = 64 * plan->n_consumers;
+    plan->tile_n = wgmma_tiles[tile].tile_n;
+    plan->tile_k = WGMMA_TILE_K;
+    plan->n_threads = WARPGROUP * (1 + plan->n_consumers);
+    plan->blocks_per_sm = wgmma_tiles[tile].blocks_per_sm;
+    complete(plan, s, device);
+}
+
+/* Rounds of the grid times what a tile takes, rows spread evenly over the matrices. */
+static int64_t cost_ns(const struct gemm_plan *p, const struct gemm_shape *s,
+                       const struct gemm_device *device, enum gemm_wgmma_tile tile)
+{
+    const int64_t n_used = s->n_mats < s->m ? s->n_mats : s->m;
+    const int64_t rows = n_used == 0 ? 0 : ceil_div(s->m, n_used);
+    const bool is_dw = p->form == GEMM_FORM_DW;
+    const int64_t n_tiles = n_used * p->n_col_tiles *
+                            ceil_div(is_dw ? s->n : rows, p->tile_m);
+    const int64_t n_steps = ceil_div(is_dw                      ? rows
+                                     : p->form == GEMM_FORM_FWD ? s->k
+                                                                : s->n,
+                                     p->tile_k);
+    return ceil_div(n_tiles, (int64_t)device->n_sms * p->blocks_per_sm) *
+           (n_steps * wgmma_tiles[tile].step_ns + wgmma_tiles[tile].tile_ns);
 }
 
 void gemm_plan_mma(struct gemm_plan *plan, enum gemm_form form,
@@ -121,7 +134,6 @@ void gemm_plan_mma(struct gemm_plan *plan, enum gemm_form form,
     plan->tile_k = MMA_TILE_K;
     plan->n_threads = 2 * WARPGROUP;
     plan->n_stages = GEMM_MMA_STAGES;
-    plan->cluster = 1;
     plan->blocks_per_sm = 1;
     complete(plan, s, device);
     if (2 * plan->smem_bytes <= device->smem_bytes) {
@@ -139,13 +151,15 @@ void gemm_plan_choose(struct gemm_plan *plan, enum gemm_form form,
         gemm_plan_mma(plan, form, s, device);
         return;
     }
-    gemm_plan_wgmma(plan, form, s, device, GEMM_TILE_128_256);
-    if (form == GEMM_FORM_DW)
-        return;
-    /* half of the last row tile of each matrix is empty on average */
-    const int64_t rows_per_mat = s->m / s->n_mats;
-    if (rows_per_mat <= 192)
-        gemm_plan_wgmma(plan, form, s, device, GEMM_TILE_64_256);
-    if (plan->max_tiles < device->n_sms)
-        gemm_plan_wgmma(plan, form, s, device, GEMM_TILE_64_64);
+    int64_t best_ns = INT64_MAX;
+    for (int i = 0; i < GEMM_N_TILES; i++) {
+        const enum gemm_wgmma_tile tile = (enum gemm_wgmma_tile)i;
+        struct gemm_plan p;
+        gemm_plan_wgmma(&p, form, s, device, tile);
+        const int64_t ns = cost_ns(&p, s, device, tile);
+        if (ns < best_ns) {
+            best_ns = ns;
+            *plan = p;
+        }
+    }
 }

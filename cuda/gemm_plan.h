@@ -38,11 +38,8 @@ struct gemm_shape {
     int64_t ld_dy; /* elements from one row of dy to the next; 0: n */
 };
 
-/* The wgmma kernel's tiles, rows x columns of one block; PAIR: clusters of two blocks
- * below each other share what they read of the right operand. Equal bits whichever is
- * taken. dw has the first two only. */
+/* The wgmma kernel's tiles, rows x columns. Equal bits whichever is taken. */
 enum gemm_wgmma_tile {
-    GEMM_TILE_PAIR_128_256,
     GEMM_TILE_128_256,
     GEMM_TILE_64_256,
     GEMM_TILE_64_64,
@@ -59,7 +56,6 @@ struct gemm_plan {
     int32_t tile_m, tile_n, tile_k; /* of the output, and one step of the reduction */
     int32_t n_stages;               /* steps in flight */
     int32_t n_consumers;            /* wgmma: warpgroups that multiply */
-    int32_t cluster;                /* blocks per cluster: 1 or 2 */
     int32_t n_threads, blocks_per_sm;
     int64_t n_col_tiles; /* tiles across the output's columns */
     int64_t max_tiles;   /* bound on all tiles; the true count needs the offsets */

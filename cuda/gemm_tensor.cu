@@ -109,7 +109,7 @@ int gemm_tensor_run(const struct gemm_tensor *t, cudaStream_t stream,
           (long long)g->n, (long long)ld_dy);
     const int64_t a_pitch = plan->form == GEMM_FORM_FWD ? g->k : ld_dy;
     struct gemm_job job = {};
-    job.space = {plan->form,    (int32_t)g->n_mats, plan->tile_m * plan->cluster,
+    job.space = {plan->form,    (int32_t)g->n_mats, plan->tile_m,
                  plan->tile_n,  plan->tile_k,       (int32_t)g->n,
                  (int32_t)g->k, (int32_t)g->m,      (int32_t)ld_dy};
     job.out = out;

@@ -24,10 +24,6 @@
 #endif
 
 enum { GEMM_GROUP_ROWS = 8 };
-/* Results on their way to memory: lines of at most 128 floats; with 8 more behind them
- * the 8-byte stores of half a warp (4 lines, 4 columns) fall into different banks. */
-enum { GEMM_STAGING_WIDTH = 128, GEMM_STAGING_LINES = 8, GEMM_STAGING_PAD = 8 };
-
 /* One product as the kernels see it: 32 bits suffice (offsets have no more) and keep
  * divisions short. */
 struct gemm_space {
@@ -163,6 +159,28 @@ static GEMM_HD int32_t gemm_acc_row(int32_t thread, int32_t i)
 static GEMM_HD int32_t gemm_acc_col(int32_t thread, int32_t i)
 {
     return i / 4 * 8 + thread % 4 * 2 + i % 2;
+}
+
+/*
+ * Results on their way to memory: a warp lays 16 rows by 32 columns down as 16 swizzled
+ * lines, which TMA stores as one box. A thread has pairs of columns of rows g and g + 8
+ * (g = lane / 4) and writes them 8 bytes at a time; `slot` (0 .. 3) says which write.
+ * Rows of odd g take the slots in another order: else two rows of half a warp would
+ * meet in the banks. Returns the byte offset; the columns are those of accumulator
+ * registers 4 j + 2 h, + 1 with j = gemm_staging_pair() of the box.
+ */
+enum { GEMM_BOX_ROWS = 16, GEMM_BOX_COLS = 32, GEMM_BOX_BYTES = 2048 };
+enum { GEMM_N_BOXES = 4 }; /* of a warp */
+
+static GEMM_HD int32_t gemm_staging_pair(int32_t lane, int32_t slot)
+{
+    return slot ^ (lane / 4 % 2 * 2);
+}
+
+static GEMM_HD int32_t gemm_staging_at(int32_t lane, int32_t slot, int32_t h)
+{
+    return gemm_swizzle(lane / 4 + 8 * h,
+                        gemm_staging_pair(lane, slot) * 32 + lane % 4 * 8);
 }
 
 /*

@@ -92,41 +92,16 @@ static __device__ __forceinline__ void tma_load(void *dst, const CUtensorMap *ma
         : "memory");
 }
 
-/* The same into every block of the cluster named in `blocks` (bit = rank), at the same
- * place of its shared memory and counted on its own barrier there. */
-static __device__ __forceinline__ void tma_load_all(void *dst, const CUtensorMap *map,
-                                                    uint64_t *barrier, int32_t x,
-                                                    int32_t y, uint16_t blocks)
+/* TMA the other way: a box of shared memory to the tensor; what lies outside is left
+ * out. The calling thread's stores form groups; bulk_wait_read: all but N have been
+ * read from shared memory. */
+static __device__ __forceinline__ void tma_store(const CUtensorMap *map,
+                                                 const void *src, int32_t x, int32_t y)
 {
     asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::"
-        "bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(
-            smem_address(dst)),
-        "l"(map), "r"(smem_address(barrier)), "r"(x), "r"(y), "h"(blocks)
-        : "memory");
-}
-
-static __device__ __forceinline__ void tma_load_all(void *dst, const CUtensorMap *map,
-                                                    uint64_t *barrier, int32_t x,
-                                                    int32_t y, int32_t z,
-                                                    uint16_t blocks)
-{
-    asm volatile(
-        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::"
-        "bytes.multicast::cluster [%0], [%1, {%3, %4, %5}], [%2], %6;" ::"r"(
-            smem_address(dst)),
-        "l"(map), "r"(smem_address(barrier)), "r"(x), "r"(y), "r"(z), "h"(blocks)
-        : "memory");
-}
-
-/* n_bytes (a multiple of 16) of shared memory to global memory, both on 16 bytes. The
- * calling thread's copies form groups; bulk_wait_read: all but N have been read. */
-static __device__ __forceinline__ void bulk_store(float *dst, const void *src,
-                                                  uint32_t n_bytes)
-{
-    asm volatile(
-        "cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(dst),
-        "r"(smem_address(src)), "r"(n_bytes)
+        "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], "
+        "[%1];" ::"l"(map),
+        "r"(smem_address(src)), "r"(x), "r"(y)
         : "memory");
 }
 
@@ -140,32 +115,10 @@ template <int N> static __device__ __forceinline__ void bulk_wait_read(void)
     asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
 }
 
-static __device__ __forceinline__ uint32_t cluster_rank(void)
+/* Ask the level-2 cache for the line of this address. */
+static __device__ __forceinline__ void prefetch_l2(const float *p)
 {
-    uint32_t rank;
-    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-    return rank;
-}
-
-/* All threads of all blocks of the cluster. */
-static __device__ __forceinline__ void cluster_sync(void)
-{
-    asm volatile("barrier.cluster.arrive.release.aligned;\n"
-                 "barrier.cluster.wait.acquire.aligned;" ::
-                     : "memory");
-}
-
-/* Arrive on the barrier at the same place in the block of this rank. */
-static __device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier,
-                                                         uint32_t rank)
-{
-    asm volatile("{\n"
-                 ".reg .b32 remote;\n"
-                 "mapa.shared::cluster.u32 remote, %0, %1;\n"
-                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
-                 "}\n" ::"r"(smem_address(barrier)),
-                 "r"(rank)
-                 : "memory");
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(p) : "memory");
 }
 
 static __device__ __forceinline__ void tma_prefetch_map(const CUtensorMap *map)
@@ -232,25 +185,6 @@ static __device__ __forceinline__ void wgmma_product(float (&d)[32], uint64_t a,
         "%30, %31}, %32, %33, p, 1, 1, %35, %36;\n"
         "}\n"
         : ACC_32(0)
-        : "l"(a), "l"(b), "r"(keep), "n"((int)MN_A), "n"((int)MN_B));
-}
-
-template <bool MN_A, bool MN_B>
-static __device__ __forceinline__ void wgmma_product(float (&d)[64], uint64_t a,
-                                                     uint64_t b, int32_t keep)
-{
-    asm volatile(
-        "{\n"
-        ".reg .pred p;\n"
-        "setp.ne.b32 p, %66, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
-        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
-        "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, "
-        "%58, %59, %60, %61, %62, %63}, %64, %65, p, 1, 1, %67, %68;"
-        "\n}\n"
-        : ACC_32(0), ACC_32(32)
         : "l"(a), "l"(b), "r"(keep), "n"((int)MN_A), "n"((int)MN_B));
 }
 

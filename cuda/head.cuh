@@ -8,7 +8,8 @@
 
 #include "cuda/backend.cuh"
 
-enum { HEAD_THREADS = 256, HEAD_CHUNK = 4 * HEAD_THREADS };
+enum { HEAD_THREADS = 256, HEAD_FILLERS = HEAD_THREADS - WARP };
+enum { HEAD_EACH = 4, HEAD_CHUNK = HEAD_EACH * HEAD_FILLERS };
 
 struct head_stats {
     float max, sum;     /* of z = logits * inv_temp; of exp(z - max), by the row rule */
@@ -40,34 +41,50 @@ static __device__ __forceinline__ float block_max(struct head_shared *s, float m
     return max;
 }
 
-/* All threads fill a chunk of e and z - max; the first half warp adds e, the second
- * e (z - max), while the next chunk is filled. */
+/* A filler's part of a chunk of e and z - max; z = -inf past the end */
+static __device__ __forceinline__ void fill_chunk(float *e, float *t,
+                                                  const float *logits, float inv_temp,
+                                                  float max, int64_t left)
+{
+    const int first = (int)threadIdx.x - WARP;
+    float z[HEAD_EACH];
+#pragma unroll
+    for (int j = 0; j < HEAD_EACH; j++) {
+        const int i = first + j * HEAD_FILLERS;
+        z[j] = i < left ? logits[i] * inv_temp : -INFINITY;
+    }
+#pragma unroll
+    for (int j = 0; j < HEAD_EACH; j++) {
+        const int i = first + j * HEAD_FILLERS;
+        e[i] = f_exp(z[j] - max);
+        t[i] = head_finite(z[j] - max);
+    }
+}
+
+/* The first warp adds - one half e, the other e (z - max) - while the others fill the
+ * next chunk. */
 static __device__ __forceinline__ struct head_stats
 head_row(struct head_shared *s, const float *logits, float inv_temp, int64_t v)
 {
     const int lane = threadIdx.x % LANES;
     float max = -INFINITY;
+#pragma unroll 8
     for (int64_t i = threadIdx.x; i < v; i += HEAD_THREADS)
         max = larger(max, logits[i] * inv_temp);
     max = block_max(s, max);
     float acc = 0;
     int turn = 0;
     for (int64_t first = 0; first < v; first += HEAD_CHUNK, turn ^= 1) {
-        for (int j = threadIdx.x; j < HEAD_CHUNK; j += HEAD_THREADS) {
-            const bool is_in = first + j < v;
-            const float t = is_in ? logits[first + j] * inv_temp - max : -INFINITY;
-            s->e[turn][j] = f_exp(t);
-            s->t[turn][j] = head_finite(t);
-        }
+        if (threadIdx.x >= WARP)
+            fill_chunk(s->e[turn], s->t[turn], logits + first, inv_temp, max,
+                       v - first);
         __syncthreads();
-        if (threadIdx.x < LANES)
+        if (threadIdx.x < WARP) /* e * 1 is exact: the fused sum is the plain one */
 #pragma unroll 8
-            for (int j = lane; j < HEAD_CHUNK; j += LANES)
-                acc = acc + s->e[turn][j];
-        else if (threadIdx.x < WARP)
-#pragma unroll 8
-            for (int j = lane; j < HEAD_CHUNK; j += LANES)
-                acc = fmaf(s->e[turn][j], s->t[turn][j], acc);
+            for (int j = lane; j < HEAD_CHUNK; j += LANES) {
+                const float t = s->t[turn][j];
+                acc = fmaf(s->e[turn][j], threadIdx.x < LANES ? 1.0f : t, acc);
+            }
     }
     if (threadIdx.x < WARP) {
         acc = fold_sum(acc);

@@ -1,8 +1,9 @@
 /*
  * Rows of keys and values into the pages, and the pages' gradients back into rows. A
- * block is a row; a thread moves some of its values to every slot.
+ * block is a row; a thread moves some of its values to every slot. Pages of the
+ * tensor-core attention hold bf16 rows (attention_tensor.cuh).
  */
-#include "cuda/backend.cuh"
+#include "cuda/attention.cuh"
 
 enum { KV_THREADS = 256 };
 
@@ -35,14 +36,39 @@ static __global__ void k_kv_write(float *cache, const float *kv, const int32_t *
             cache[slot_at(dst[s], i, n_kv_heads, head_dim)] = kv[r * ld + i];
 }
 
+/* Pairs of adjacent values, rounded */
+static __global__ void k_kv_write_narrow(float *cache, const float *kv,
+                                         const int32_t *dst_off, const int32_t *dst,
+                                         int n_kv_heads, int head_dim, int64_t ld)
+{
+    const int64_t r = blockIdx.x;
+    const int32_t begin = dst_off[r], end = dst_off[r + 1];
+    for (int i = threadIdx.x; i < n_kv_heads * head_dim; i += KV_THREADS) {
+        const int g = 2 * i / head_dim, d = 2 * i % head_dim;
+        const bool is_key = g < n_kv_heads;
+        const float *const from = kv + r * ld + 2 * i;
+        const uint32_t pair = bf16_from_bits(bits_of(from[0])) |
+                              (uint32_t)bf16_from_bits(bits_of(from[1])) << 16;
+        for (int32_t s = begin; s < end; s++) {
+            const int64_t head = (int64_t)(dst[s] / KV_BLOCK) * n_kv_heads +
+                                 (is_key ? g : g - n_kv_heads);
+            uint16_t *const rows = (uint16_t *)(cache + head * 2 * head_dim * KV_BLOCK);
+            const int row = dst[s] % KV_BLOCK + (is_key ? 0 : KV_BLOCK);
+            *(uint32_t *)&rows[row * head_dim + d] = pair;
+        }
+    }
+}
+
 void cuda_kv_write(struct backend *b, float *cache, const float *kv,
                    const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,
-                   int64_t head_dim, int64_t ld, int64_t m)
+                   int64_t head_dim, int64_t ld, bool is_narrow, int64_t m)
 {
     check_width(n_kv_heads, head_dim);
     if (m == 0)
         return;
-    k_kv_write<<<cuda_blocks(m, 1), KV_THREADS, 0, cuda_stream(b)>>>(
+    const bool is_tensor = attn_is_tensor(b, is_narrow, head_dim);
+    (is_tensor ? k_kv_write_narrow
+               : k_kv_write)<<<cuda_blocks(m, 1), KV_THREADS, 0, cuda_stream(b)>>>(
         cache, kv, dst_off, dst, (int)n_kv_heads, (int)head_dim, ld);
     cuda_launched(b, "kv_write");
 }

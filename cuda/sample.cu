@@ -68,6 +68,7 @@ static __device__ void chunk_sums(float *sums, const struct row *row)
     for (int64_t c0 = 0; c0 < n_chunks; c0 += HALF_WARPS) {
         const int64_t c = c0 + threadIdx.x / LANES;
         float acc = 0;
+#pragma unroll 8
         for (int64_t i = c * CHUNK + lane; i < (c + 1) * CHUNK && i < row->v;
              i += LANES)
             acc = acc + e_at(row, i);

@@ -216,9 +216,9 @@ static void attention_fwd(const struct model *m, const struct layer_acts *la,
     b->gemm_fwd(b, la->qkv, la->xn1, &w_qkv, NULL, n);
     b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
             hp->head_dim, width, 1.0f, n);
-    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
-                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, n);
     const struct attn_batch at = model_attention(m, t);
+    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
+                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, at.is_narrow, n);
     b->attn_fwd(b, la->att, la->lse, la->qkv, la->cache, &at);
 }
 

@@ -68,7 +68,9 @@ static struct acts_limits acts_limits_of(const struct rollout_limits *max)
     return (struct acts_limits){
         .mode = ACTS_INFER,
         .n_rows = n_prefill > max->n_slots ? n_prefill : max->n_slots,
-        .n_pages = max->n_slots * (per_seq + n_blocks(max->max_prompt)),
+        /* a prompt's pages, and a sample's own past the shared full ones; a prompt is
+         * open only while one of its samples holds a slot or gets the next */
+        .n_pages = max->n_slots * (per_seq + 1),
         .n_head_rows = max->n_slots};
 }
 

@@ -115,7 +115,7 @@ killed() {
     train "$name" env -- "$@" &
     pid=$!
     await "$dir/$name/checkpoints/step_$step/MANIFEST.json"
-    pkill -KILL -P $pid 2>/dev/null # grpo is the child of the subshell
+    pkill -KILL -f "run.dir=$dir/$name " 2>/dev/null
     wait $pid 2>/dev/null
     train "$name" env -- "$@" || cat "$dir/log"
     same "$name"
@@ -130,7 +130,7 @@ stopped() {
     train "$name" env -- "$@" &
     pid=$!
     await "$dir/$name/metrics.jsonl"
-    pkill -TERM -P $pid 2>/dev/null
+    pkill -TERM -f "grpo train .*run.dir=$dir/$name " 2>/dev/null
     wait $pid
     status=$?
     case $status in
@@ -288,7 +288,7 @@ refuse "a log-prob too many" 3 'lengths.jsonl:2: completion 0' "${smoke[@]}" \
 refuse "no file after --trajectories" 2 'trajectories needs a value' "${smoke[@]}" --trajectories
 refuse "refill of a file" 2 'zero_variance' "${smoke[@]}" grpo.zero_variance=refill \
     --trajectories "$dir/written/trajectories.jsonl"
-printf '{"question":"1+1?","answer":"???"}\n' >"$dir/gold.jsonl"
+printf '{"question":"1+1?","answer":"none"}\n' >"$dir/gold.jsonl"
 refuse "gold without a value" 3 'gold.jsonl:1' "${smoke[@]}" data.train="$dir/gold.jsonl"
 refuse "prompt too long" 3 'data.max_prompt' "${smoke[@]}" "$data" data.max_prompt=3 \
     data.overlong=error

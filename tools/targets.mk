@@ -6,11 +6,12 @@ PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 # test scripts that run programs, and the argument each takes (else the object directory)
 RUN_SCRIPTS := $(sort $(wildcard tests/run_*.sh))
 ARG_run_mpi = $(O)/tests/dist/test_comm
+ARG_run_gpu_bundle = $(BUNDLE)
 # A script of this list counts as one skip
-SKIP_SCRIPTS = $(if $(HAVE_MPI),,run_mpi)
+SKIP_SCRIPTS = $(if $(HAVE_MPI),,run_mpi) $(if $(HAS_BUNDLE),,run_gpu_bundle)
 CHECK_SCRIPTS := $(sort $(wildcard tests/check_*.sh))
 script_call = '$(1) $(or $(ARG_$(basename $(notdir $(1)))),$(O))'
-FORMATTED = $(wildcard */*.[ch] tests/*/*.[ch] cuda/*.cu cuda/*.cuh)
+FORMATTED = $(wildcard */*.[ch] tests/*/*.[ch] cuda/*.cu cuda/*.cuh bench/*.cu)
 
 .PHONY: help info deps tests test check check-built bench format coverage demo demo-long clean
 
@@ -39,7 +40,7 @@ check:
 
 # for tests/run_fuzz.sh and tools/install_deps.sh
 export FUZZ
-check-built: all tests
+check-built: all tests $(if $(HAS_BUNDLE),gpu-bundle-some)
 	@O='$(O)' SKIP_SCRIPTS='$(SKIP_SCRIPTS)' tools/run_tests.sh $(TEST_BINS) -- \
 	    $(foreach s,$(RUN_SCRIPTS) $(CHECK_SCRIPTS),$(call script_call,$(s)))
 

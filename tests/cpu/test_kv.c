@@ -15,7 +15,7 @@ struct kv {
 static void run_write(struct backend *b, void *arg)
 {
     const struct kv *const p = arg;
-    b->kv_write(b, p->cache, p->kv, p->dst_off, p->dst, p->g, p->d, p->ld, p->m);
+    b->kv_write(b, p->cache, p->kv, p->dst_off, p->dst, p->g, p->d, p->ld, false, p->m);
 }
 
 static void run_read(struct backend *b, void *arg)

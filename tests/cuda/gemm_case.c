@@ -299,14 +299,13 @@ void gemm_report(const struct gemm_problem *p, const struct gemm_plan *plan,
     const bool is_dw = plan->form == GEMM_FORM_DW;
     const int64_t mat = is_dw ? row / p->shape.n : mat_of_row(p, row);
     const int64_t in_mat = row - (is_dw ? mat * p->shape.n : p->off[mat]);
-    print_message("FAILED %s: %s %s tile %dx%d cluster %d, E %lld n %lld k %lld m %lld "
+    print_message("FAILED %s: %s %s tile %dx%d, E %lld n %lld k %lld m %lld "
                   "%s: %lld of "
                   "%lld wrong (%lld NaN); first at matrix %lld (%d rows) row %lld col "
                   "%lld (in tile: %lld, %lld): got %.9g, expected %.9g\n",
                   what, kernel_names[plan->kernel], form_names[plan->form],
-                  (int)plan->tile_m, (int)plan->tile_n, (int)plan->cluster,
-                  (long long)p->shape.n_mats, (long long)p->shape.n,
-                  (long long)p->shape.k, (long long)p->shape.m,
+                  (int)plan->tile_m, (int)plan->tile_n, (long long)p->shape.n_mats,
+                  (long long)p->shape.n, (long long)p->shape.k, (long long)p->shape.m,
                   group_names[p->shape.groups], (long long)bad->n_wrong,
                   (long long)gemm_out_elems(p, plan->form), (long long)bad->n_nan,
                   (long long)mat, (int)(p->off[mat + 1] - p->off[mat]),

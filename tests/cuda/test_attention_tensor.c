@@ -21,11 +21,60 @@ static const struct attn_spec specs[] = {
     {8, 8, 64, 0, 4, 4, 0, 1, 200, false},   /* decode */
 };
 
+/* Of the running case: its cache as rows, as pages of the device, and every slot */
+static float *rows, *pages;
+static int32_t *dst_off, *dst;
+
+static int64_t n_slots(const struct attn_case *c) { return c->n_pages * KV_BLOCK; }
+
+/* Value i of a slot's row (heads of k, then of v) in the case's cache */
+static float slot_value(const struct attn_case *c, int64_t r, int64_t i)
+{
+    const int64_t g_all = c->a.n_kv_heads, d = c->a.head_dim, slot = r % KV_BLOCK;
+    const int64_t head = (r / KV_BLOCK * g_all + i / d % g_all) * 2 * d * KV_BLOCK;
+    return c->cache[i < g_all * d ? head + i % d * KV_BLOCK + slot
+                                  : head + (KV_BLOCK + slot) * d + i % d];
+}
+
+/* The case's cache as the device keeps it: every slot written by kv_write. */
+static void write_pages(struct backend *b, struct attn_case *c)
+{
+    const int64_t width = 2 * c->a.n_kv_heads * c->a.head_dim, n = n_slots(c);
+    for (int64_t i = 0; i < n * width; i++)
+        rows[i] = slot_value(c, i / width, i % width);
+    b->kv_write(b, pages, rows, dst_off, dst, c->a.n_kv_heads, c->a.head_dim, width,
+                true, n);
+    c->cache = pages;
+}
+
+static void run_fwd(struct backend *b, void *arg)
+{
+    struct attn_case c = *(const struct attn_case *)arg;
+    write_pages(b, &c);
+    case_fwd(b, &c);
+}
+
+static void run_bwd(struct backend *b, void *arg)
+{
+    struct attn_case c = *(const struct attn_case *)arg;
+    write_pages(b, &c);
+    case_bwd(b, &c);
+}
+
 static void tensor_case(struct attn_case *c, const struct attn_spec *spec)
 {
     case_init(c, spec, op_random);
     c->a.scale = 1.0f / sqrtf((float)spec->head_dim);
     c->a.is_narrow = true;
+    rows = op_floats(n_slots(c) * 2 * spec->n_kv_heads * spec->head_dim);
+    pages = op_floats(c->cache_floats);
+    dst_off = op_ints(n_slots(c) + 1);
+    dst = op_ints(n_slots(c));
+    for (int32_t r = 0; r <= n_slots(c); r++) {
+        dst_off[r] = r;
+        if (r < n_slots(c))
+            dst[r] = r;
+    }
 }
 
 /* What the CPU computes, into y, lse, dq, dcache of a copy */
@@ -79,7 +128,7 @@ static void test_forward(void **state)
         want.y = op_floats(case_y_floats(&c));
         want.lse = op_floats(c.a.n_rows * c.a.n_heads);
         run_on_cpu(&want, false);
-        op_run_best(case_fwd, &c);
+        op_run_best(run_fwd, &c);
         check_forward(&c, &want);
         op_release(NULL);
     }
@@ -126,14 +175,14 @@ static void test_backward(void **state)
         const double limit = expm1(2 * ds) + 5 * bf16_unit;
         float *const dq = copy_of(c.dq, n_q);
         float *const dcache = copy_of(c.dcache, c.cache_floats);
-        op_run_best(case_bwd, &c);
+        op_run_best(run_bwd, &c);
         assert_true(distance(c.dq, want.dq, n_q) <= limit);
         assert_true(distance(c.dcache, want.dcache, c.cache_floats) <= limit);
         float *const first_dq = copy_of(c.dq, n_q);
         float *const first = copy_of(c.dcache, c.cache_floats);
         memcpy(c.dq, dq, (size_t)n_q * sizeof(float)); /* again: the same bits */
         memcpy(c.dcache, dcache, (size_t)c.cache_floats * sizeof(float));
-        op_run_best(case_bwd, &c);
+        op_run_best(run_bwd, &c);
         assert_true(op_is_same(c.dq, first_dq, (size_t)n_q * sizeof(float)));
         assert_true(
             op_is_same(c.dcache, first, (size_t)c.cache_floats * sizeof(float)));
@@ -150,7 +199,7 @@ static void test_decode(void **state)
         struct attn_spec spec = specs[i];
         spec.per_group = 1; /* nothing shared: keys may go */
         tensor_case(&c, &spec);
-        op_run_best(case_fwd, &c);
+        op_run_best(run_fwd, &c);
         const int64_t n = c.a.n_heads * c.a.head_dim;
         float *const y = op_floats(n), *const lse = op_floats(c.a.n_heads);
         for (int64_t row = c.a.n_rows - 1; row >= 0; row -= row > 20 ? 7 : 1) {
@@ -160,7 +209,7 @@ static void test_decode(void **state)
             one.y = y;
             one.lse = lse;
             one.q = c.q + row * c.a.ld_q;
-            op_run_best(case_fwd, &one);
+            op_run_best(run_fwd, &one);
             op_assert_bits(y, c.y + row * n, n, "y alone");
             op_assert_bits(lse, c.lse + row * c.a.n_heads, c.a.n_heads, "lse alone");
             for (int64_t j = 0; j < c.a.n_kv_heads * c.a.head_dim; j++) {

@@ -110,18 +110,9 @@ static void check_mma(enum gemm_form form)
     check_exact(GEMM_KERNEL_MMA, form, 0, 1, odd_cases, ARRAY_LEN(odd_cases));
 }
 
-/* dw has the two largest tiles only */
 static void check_wgmma(enum gemm_form form)
 {
-    check_exact(GEMM_KERNEL_WGMMA, form, GEMM_TILE_128_256,
-                form == GEMM_FORM_DW ? GEMM_TILE_64_256 : GEMM_N_TILES, cases,
-                ARRAY_LEN(cases));
-}
-
-static void check_pair(enum gemm_form form)
-{
-    check_exact(GEMM_KERNEL_WGMMA, form, GEMM_TILE_PAIR_128_256, GEMM_TILE_128_256,
-                cases, ARRAY_LEN(cases));
+    check_exact(GEMM_KERNEL_WGMMA, form, 0, GEMM_N_TILES, cases, ARRAY_LEN(cases));
 }
 
 static void test_mma_fwd(void **state)
@@ -158,24 +149,6 @@ static void test_wgmma_dw(void **state)
 {
     (void)state;
     check_wgmma(GEMM_FORM_DW);
-}
-
-static void test_pair_fwd(void **state)
-{
-    (void)state;
-    check_pair(GEMM_FORM_FWD);
-}
-
-static void test_pair_dx(void **state)
-{
-    (void)state;
-    check_pair(GEMM_FORM_DX);
-}
-
-static void test_pair_dw(void **state)
-{
-    (void)state;
-    check_pair(GEMM_FORM_DW);
 }
 
 /* element (row, col) in double, and the sum of its terms' magnitudes */
@@ -505,11 +478,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mma_rows),     cmocka_unit_test(test_mma_groups),
         cmocka_unit_test(test_mma_poison),   cmocka_unit_test(test_mma_cut),
         cmocka_unit_test(test_wgmma_fwd),    cmocka_unit_test(test_wgmma_dx),
-        cmocka_unit_test(test_wgmma_dw),     cmocka_unit_test(test_pair_fwd),
-        cmocka_unit_test(test_pair_dx),      cmocka_unit_test(test_pair_dw),
-        cmocka_unit_test(test_wgmma_close),  cmocka_unit_test(test_wgmma_rows),
-        cmocka_unit_test(test_wgmma_groups), cmocka_unit_test(test_wgmma_poison),
-        cmocka_unit_test(test_wgmma_cut),
+        cmocka_unit_test(test_wgmma_dw),     cmocka_unit_test(test_wgmma_close),
+        cmocka_unit_test(test_wgmma_rows),   cmocka_unit_test(test_wgmma_groups),
+        cmocka_unit_test(test_wgmma_poison), cmocka_unit_test(test_wgmma_cut),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -277,7 +277,7 @@ static void test_refused(void **state)
         {"{\"prompt\":\"a\"}", "\"completions\" is nothing"},
         {"{\"prompt\":\"a\",\"completions\":[{\"text\":\"b\",\"reward\":1}]}",
          "rollout.group_size=2"},
-        {"{\"prompt\":\"a\",\"gold\":\"x\",\"completions\":[]}", "\"gold\""},
+        {"{\"prompt\":\"a\",\"gold\":\"nan\",\"completions\":[]}", "\"gold\""},
         {"{\"prompt\":\"a\",\"gold\":[],\"completions\":[]}", "\"gold\""},
         {"{\"prompt\":\"a long, long, long, long, long, long, long, long, long "
          "prompt\",\"completions\":[]}",

@@ -322,6 +322,37 @@ static void test_reuse(void **state)
     small_model_release(&s);
 }
 
+/* The pool of pages has no slack: any number of slots, every prompt as long as any may
+ * be (a copied page each), all prefilled as early as slots want them. */
+static void test_pages(void **state)
+{
+    (void)state;
+    enum { LONGEST = 65 };
+    struct small_model s;
+    struct groups want, got;
+    model_start(&s, 3);
+    groups_start(&want, &s.m);
+    groups_start(&got, &s.m);
+    for (int64_t p = 0; p < P; p++) {
+        int32_t ids[LONGEST];
+        small_ids(ids, LONGEST, &s.m.hp, 600, (uint32_t)p);
+        groups_set_prompt(&want, p, p, ids, LONGEST);
+        groups_set_prompt(&got, p, p, ids, LONGEST);
+    }
+    generate(&want, &s.m, &usual, &sampled, in_order, P);
+    for (int64_t n_slots = 1; n_slots <= P * G; n_slots++) {
+        const struct rollout_limits tight = {.n_slots = n_slots,
+                                             .max_prompt = LONGEST,
+                                             .max_new = MAX_NEW,
+                                             .n_prefill = P * LONGEST};
+        generate(&got, &s.m, &tight, &sampled, in_order, P);
+        assert_all_same(&want, &got, "tight pool");
+    }
+    groups_release(&want);
+    groups_release(&got);
+    small_model_release(&s);
+}
+
 /* Logits of the row that predicts token t of a sample, from the sequence at once */
 static const float *logits_at(struct small_run *r, const struct groups *g, int64_t p,
                               int64_t s, int64_t t)
@@ -451,10 +482,15 @@ static void test_fixtures_greedy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_invariance), cmocka_unit_test(test_subset),
-        cmocka_unit_test(test_keys),       cmocka_unit_test(test_recorded),
-        cmocka_unit_test(test_ends),       cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_restricted), cmocka_unit_test(test_fixtures_greedy),
+        cmocka_unit_test(test_invariance),
+        cmocka_unit_test(test_subset),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_recorded),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_restricted),
+        cmocka_unit_test(test_fixtures_greedy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
