@@ -119,10 +119,13 @@ static void put_terms(const struct recipe *r, const char *p, struct buf *out)
         buf_printf(out, " of %lld tokens", (long long)r->micro_loss_tokens);
     buf_printf(out, "; KL %s; entropy %s; %g added to counts\n",
                r->kl_aggregation->name, r->entropy_aggregation->name, o->count_eps);
-    buf_printf(out,
-               "%sKL in the loss: %g x %s%s; entropy bonus: %g; tokens kept by "
-               "entropy: %g\n",
-               p, o->kl_coef, o->kl->name, o->is_kl_weighted ? " x ratio" : "",
+    buf_printf(out, "%sKL in the loss: ", p);
+    if (o->kl_coef != 0.0)
+        buf_printf(out, "%g x %s%s", o->kl_coef, o->kl->name,
+                   o->is_kl_weighted ? " x ratio" : "");
+    else
+        buf_puts(out, "none");
+    buf_printf(out, "; entropy bonus: %g; tokens kept by entropy: %g\n",
                o->entropy_coef, r->entropy_quantile);
 }
 
@@ -160,13 +163,21 @@ static void put_samples(const struct config *c, const char *p, struct buf *out)
     buf_puts(out, "\n");
 }
 
+static void put_norm(const char *name, double limit, struct buf *out)
+{
+    if (limit > 0.0)
+        buf_printf(out, "%s norm at most %g, ", name, limit);
+    else
+        buf_printf(out, "%s norm free, ", name);
+}
+
 static void put_optimiser(const struct config *c, const char *p, struct buf *out)
 {
-    buf_printf(out,
-               "%soptimiser: gradient's L2 norm at most %g, L1 %g (0: any); weight "
-               "decay %g%s\n",
-               p, c->optim.clip_l2, c->optim.clip_l1, c->optim.weight_decay,
-               c->grpo.is_first_noop ? "; learning rate 0 in the first step" : "");
+    buf_printf(out, "%soptimiser: gradient's ", p);
+    put_norm("L2", c->optim.clip_l2, out);
+    put_norm("L1", c->optim.clip_l1, out);
+    buf_printf(out, "weight decay %g%s\n", c->optim.weight_decay,
+               c->grpo.is_first_noop ? ", learning rate 0 in the first step" : "");
 }
 
 void recipe_describe(const struct recipe *r, const struct config *c, const char *prefix,

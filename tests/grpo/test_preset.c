@@ -189,7 +189,7 @@ static void test_description(void **state)
          "dual"},
         {{"grpo.preset=paper"},
          {"denominator: micro_token_mean of 24000 tokens;", "0.001 x k3_clamped",
-          "L1 1 (0: any); weight decay 0.01; learning rate 0 in the first step"},
+          "L2 norm at most 1, L1 norm at most 1, weight decay 0.01, learning rate 0"},
          "dual"},
     };
     struct buf text = {0};
