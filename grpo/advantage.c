@@ -19,8 +19,12 @@ struct group {
     const struct advantage_options *o;
 };
 
+/* Which std divides: none, that of grpo.adv_std, always the unbiased one */
+enum divisor { BY_NOTHING, BY_CHOSEN, BY_UNBIASED };
+
 struct advantage_kind {
     const char *name;
+    enum divisor by;
     void (*fn)(double *adv, const struct group *g); /* NULL: by tokens or by columns */
     bool whitens_tokens, is_by_token, is_by_column, is_flat_zero;
 };
@@ -147,10 +151,16 @@ static void kind_pass_at_k(double *adv, const struct group *g)
 }
 
 static const struct advantage_kind kinds[] = {
-    {.name = "group", .fn = kind_group, .is_flat_zero = true},
+    {.name = "group", .by = BY_CHOSEN, .fn = kind_group, .is_flat_zero = true},
     {.name = "mean_only", .fn = kind_mean_only, .is_flat_zero = true},
-    {.name = "batch_std", .fn = kind_batch_std, .is_flat_zero = true},
-    {.name = "leave_one_out", .fn = kind_leave_one_out, .is_flat_zero = true},
+    {.name = "batch_std",
+     .by = BY_UNBIASED,
+     .fn = kind_batch_std,
+     .is_flat_zero = true},
+    {.name = "leave_one_out",
+     .by = BY_UNBIASED,
+     .fn = kind_leave_one_out,
+     .is_flat_zero = true},
     {.name = "rloo", .fn = kind_rloo, .is_flat_zero = true},
     {.name = "reinforce_pp", .whitens_tokens = true, .is_by_token = true},
     {.name = "reinforce_pp_baseline",
@@ -159,8 +169,8 @@ static const struct advantage_kind kinds[] = {
      .whitens_tokens = true},
     {.name = "opo", .fn = kind_opo},
     {.name = "gpg", .fn = kind_gpg, .is_flat_zero = true},
-    {.name = "pass_at_k", .fn = kind_pass_at_k},
-    {.name = "gdpo", .is_by_column = true},
+    {.name = "pass_at_k", .by = BY_CHOSEN, .fn = kind_pass_at_k},
+    {.name = "gdpo", .by = BY_CHOSEN, .is_by_column = true},
 };
 
 const struct advantage_kind *advantage_kind_at(int64_t i)
@@ -169,6 +179,21 @@ const struct advantage_kind *advantage_kind_at(int64_t i)
 }
 
 const char *advantage_kind_name(const struct advantage_kind *k) { return k->name; }
+
+const char *advantage_std_name(const struct advantage_options *o)
+{
+    const bool is_optional = o->kind->fn == kind_pass_at_k || o->kind->is_by_column;
+    if (o->kind->by == BY_NOTHING || (is_optional && !o->has_std))
+        return NULL;
+    return o->kind->by == BY_CHOSEN && o->std == ADVANTAGE_STD_POPULATION
+               ? "population (n)"
+               : "unbiased (n - 1)";
+}
+
+bool advantage_whitens_tokens(const struct advantage_options *o)
+{
+    return o->whiten == WHITEN_TOKEN || o->kind->whitens_tokens;
+}
 
 bool advantage_is_per_token(const struct advantage_options *o)
 {
@@ -394,7 +419,7 @@ int advantage_compute(double *seq_out, double *token_out,
     for (int64_t i = 0; i < b->n_seqs; i++)
         if (isnan(seq[i]) && o->kind->fn != kind_opo)
             seq[i] = 0.0; /* not scored, or nothing to compare with */
-    if (o->whiten == WHITEN_TOKEN || o->kind->whitens_tokens)
+    if (advantage_whitens_tokens(o))
         whiten_tokens(seq, token_out, b, o);
     for (int64_t i = 0; i < b->n_seqs; i++) {
         const int64_t first = b->off[i];

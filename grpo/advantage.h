@@ -80,6 +80,9 @@ bool advantage_is_flat(const double *reward, int64_t n);
 /* In the order of grpo.advantage. NULL: no such kind. */
 const struct advantage_kind *advantage_kind_at(int64_t i);
 const char *advantage_kind_name(const struct advantage_kind *k);
+/* The std that the kind divides by, for people; NULL: none */
+const char *advantage_std_name(const struct advantage_options *o);
+bool advantage_whitens_tokens(const struct advantage_options *o);
 /* Whether tokens of one sequence differ, so that token_out is needed. */
 bool advantage_is_per_token(const struct advantage_options *o);
 

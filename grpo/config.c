@@ -4,6 +4,7 @@
  */
 #include "grpo/config.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "grpo/preset.h"
@@ -158,8 +159,9 @@ static const struct option items[] = {
          "own PCRE2 pattern where a completion ends, instead of a new \"Question:\""),
     CHOICE("reward.truncated", reward, truncated, "score", SHAPE_TRUNCATIONS,
            "completions at rollout.max_new: an answer ended before counts, or wrong"),
-    INT("reward.overlong_buffer", reward, overlong_buffer, "0", 0.0, 1e9,
-        "tokens below rollout.max_new over which DAPO's length penalty grows; 0: off"),
+    REAL("reward.overlong_buffer", reward, overlong_buffer, "0", 0.0, 1e9,
+         "tokens below rollout.max_new over which DAPO's length penalty grows; less "
+         "than 1: this share of rollout.max_new; 0: off"),
     REAL("reward.overlong_penalty", reward, overlong_penalty, "1.0", 0.0, 1e6,
          "that penalty at rollout.max_new, subtracted"),
     REAL("reward.correct", reward, correct, "1.0", -1e6, 1e6, "of a right answer"),
@@ -296,7 +298,8 @@ static const struct option items[] = {
     CHOICE("grpo.reject_counts", grpo, reject_counts, "before", "before|after",
            "token counts of the loss from before or after rejection"),
     INT("grpo.ref_every", grpo, ref_every, "0", 0.0, 1e9,
-        "steps after which the reference moves to the policy; 0: frozen; 1: EMA"),
+        "steps after which the reference of a KL term moves to the policy; 0: frozen; "
+        "1: EMA"),
     REAL("grpo.ref_mix", grpo, ref_mix, "0.6", 0.0, 1.0,
          "share a of the policy then: ref = a policy + (1 - a) ref (TR-DPO)"),
     CHOICE("grpo.routing_replay", grpo, routing_replay, "off", "off|r2|r3",
@@ -450,14 +453,23 @@ struct reward_options config_verifier(const struct config *c)
                                    .cut = r->cut};
 }
 
+/* Whole tokens; of a share, at least one */
+static int64_t overlong_tokens(double buffer, int64_t max_new)
+{
+    const bool is_share = buffer > 0.0 && buffer < 1.0;
+    const int64_t n = llround(is_share ? buffer * (double)max_new : buffer);
+    return is_share && n == 0 ? 1 : n;
+}
+
 struct shape_options config_shaping(const struct config *c)
 {
     const struct config_reward *const r = &c->reward;
-    return (struct shape_options){.correct = r->correct,
-                                  .wrong = r->wrong,
-                                  .form = r->form,
-                                  .truncation = (enum shape_truncation)r->truncated,
-                                  .overlong_buffer = r->overlong_buffer,
-                                  .overlong_limit = c->rollout.max_new,
-                                  .overlong_penalty = r->overlong_penalty};
+    return (struct shape_options){
+        .correct = r->correct,
+        .wrong = r->wrong,
+        .form = r->form,
+        .truncation = (enum shape_truncation)r->truncated,
+        .overlong_buffer = overlong_tokens(r->overlong_buffer, c->rollout.max_new),
+        .overlong_limit = c->rollout.max_new,
+        .overlong_penalty = r->overlong_penalty};
 }

@@ -66,8 +66,8 @@ struct config_rollout {
     char *stop;
 };
 struct config_reward {
-    double correct, wrong, form, overlong_penalty;
-    int64_t overlong_buffer;
+    double correct, wrong, form;
+    double overlong_buffer, overlong_penalty; /* tokens, or a share of max_new */
     int style, percent, order, rounding, fractions, code, truncated;
     char *pattern, *cut;
 };

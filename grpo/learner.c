@@ -60,6 +60,28 @@ int64_t learner_head_rows(const struct config *c, const struct backend *b)
     return b->is_host ? 256 : 2048;
 }
 
+static size_t copies_bytes(const struct model *m, const struct config *c)
+{
+    const size_t n = (size_t)m->table.n_elems;
+    const bool is_moving = c->grpo.ref_every > 0 && m->dtype != DTYPE_F32;
+    const bool has_older = c->grpo.is_stale_checked && c->grpo.staleness > 0;
+    return (is_moving ? n * sizeof(float) : 0) +
+           (has_older ? n * dtype_bytes(m->dtype) : 0);
+}
+
+static int64_t replay_len(const struct model *m, int64_t n_rows)
+{
+    return m->hp.n_layers * n_rows * m->hp.top_k;
+}
+
+static size_t replay_bytes(const struct model *m, const struct config *c,
+                           int64_t n_rows)
+{
+    if (c->grpo.routing_replay == REPLAY_OFF)
+        return 0;
+    return (size_t)replay_len(m, n_rows) * sizeof(int32_t) + scan_bytes(&m->hp, c);
+}
+
 int learner_plan(struct learner_plan *out, const struct model *m,
                  const struct config *c)
 {
@@ -83,7 +105,9 @@ int learner_plan(struct learner_plan *out, const struct model *m,
                                  .n_rows = bl.n_rows,
                                  .acts = acts_bytes(m, &al),
                                  .grads = grads,
-                                 .optim = optim};
+                                 .optim = optim,
+                                 .copies = copies_bytes(m, c),
+                                 .replay = replay_bytes(m, c, bl.n_rows)};
     return STATUS_OK;
 }
 
@@ -108,7 +132,7 @@ static void lay_out_host(struct learner *l, struct carver *c)
                         sizeof(*l->all_sums));
     const struct hparams *const hp = &l->s.m->hp;
     if (l->c->grpo.routing_replay != REPLAY_OFF)
-        l->replay = carve_i32(c, hp->n_layers * l->acts.max.n_rows * hp->top_k);
+        l->replay = carve_i32(c, replay_len(l->s.m, l->acts.max.n_rows));
     if (router_has_losses(l)) {
         const int64_t width = hp->n_layers * (2 * hp->n_experts + 1);
         l->leaf_load = carve(c, l->c->grpo.leaves * width, sizeof(double));

@@ -43,6 +43,9 @@ struct learner_plan {
     enum acts_mode mode;
     int64_t n_rows; /* of a micro-batch at most */
     size_t acts, grads, optim;
+    /* beside the learner's own: an fp32 copy of a reference that moves, the older
+     * weights of grpo.check_stale; routes to replay, always on the host */
+    size_t copies, replay;
 };
 int learner_plan(struct learner_plan *out, const struct model *m,
                  const struct config *c) WARN_UNUSED;

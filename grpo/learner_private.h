@@ -87,6 +87,7 @@ bool learner_owns(const struct learner *l, int64_t leaf);
 double learner_behaviour_diff(const struct learner *l, int64_t n);
 
 /* --- learner_scan.c */
+size_t scan_bytes(const struct hparams *hp, const struct config *c);
 int scan_init(struct learner *l) WARN_UNUSED;
 void scan_release(struct scan *s);
 /* The running mini-batch's log-probs and entropies under the current policy, where the

@@ -8,28 +8,36 @@
 
 #include "grpo/learner_private.h"
 
-static void lay_out(struct learner *l, struct carver *c)
+static void lay_out(struct scan *s, struct carver *c, const struct hparams *hp,
+                    const struct config *cfg)
 {
-    const struct config *const cfg = l->c;
     const int64_t n = cfg->grpo.prompts * cfg->rollout.group_size;
-    const int64_t width = l->s.m->hp.n_layers * l->s.m->hp.top_k;
-    if (cfg->grpo.routing_replay == REPLAY_R2) {
-        l->scan.routes = carve(c, n * cfg->rollout.max_new * width, sizeof(uint16_t));
-        l->scan.prompt_routes = carve(
-            c, cfg->grpo.prompts * cfg->data.max_prompt * width, sizeof(uint16_t));
-    }
+    const int64_t width = hp->n_layers * hp->top_k;
+    if (cfg->grpo.routing_replay != REPLAY_R2)
+        return;
+    s->routes = carve(c, n * cfg->rollout.max_new * width, sizeof(uint16_t));
+    s->prompt_routes = carve(c, cfg->grpo.prompts * cfg->data.max_prompt * width,
+                             sizeof(uint16_t));
+}
+
+size_t scan_bytes(const struct hparams *hp, const struct config *c)
+{
+    struct scan none;
+    struct carver measure = {.base = NULL};
+    lay_out(&none, &measure, hp, c);
+    return measure.used;
 }
 
 int scan_init(struct learner *l)
 {
-    struct carver c = {.base = NULL};
-    lay_out(l, &c);
-    if (c.used == 0)
+    const struct hparams *const hp = &l->s.m->hp;
+    const size_t bytes = scan_bytes(hp, l->c);
+    if (bytes == 0)
         return STATUS_OK;
-    TRY(mem_reserve(&l->scan.block, c.used, "routes to replay"));
-    l->scan.block_bytes = c.used;
-    c = (struct carver){.base = l->scan.block};
-    lay_out(l, &c);
+    TRY(mem_reserve(&l->scan.block, bytes, "routes to replay"));
+    l->scan.block_bytes = bytes;
+    struct carver c = {.base = l->scan.block};
+    lay_out(&l->scan, &c, hp, l->c);
     return STATUS_OK;
 }
 

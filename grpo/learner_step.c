@@ -76,19 +76,15 @@ int learner_step_init(struct learner_step *s, const struct config *c)
                                .max_new = c->rollout.max_new};
     struct recipe *const r = &s->recipe;
     TRY(recipe_init(r, c));
+    TRY(recipe_check(r, c));
     const bool is_before = has_corrections(r) && !r->is_corrected_now;
     const bool has_reward_kl = r->reward_kl_coef != 0.0;
-    const bool has_cov = objective_needs_covariance(r->objective.kind);
     s->has_value[STEP_BEHAVIOUR] = is_before || has_reward_kl ||
                                    (r->is_corrected_now && r->correction.is_normalised);
     s->has_value[STEP_OLD] = r->is_old_recomputed;
     s->has_value[STEP_REF] = has_reward_kl;
     s->has_value[STEP_NOW] = recipe_needs_survey(r);
     s->has_value[STEP_ENTROPY] = r->entropy_quantile < 1.0;
-    if (has_cov && advantage_is_per_token(&r->advantage))
-        return ERR(ERR_CONFIG,
-                   "grpo.objective=kl_cov works with one advantage per "
-                   "sequence; grpo.advantage=reinforce_pp has one per token");
     struct carver measure = {.base = NULL};
     lay_out(s, &measure);
     s->block_bytes = measure.used;
@@ -360,6 +356,7 @@ void learner_step_apply(struct learner_step *s, int64_t i, const struct step_for
         .advantage = s->advantage[i],
         .advantages = s->advantages == NULL ? NULL : s->advantages + at,
         .mask = s->kept + at,
+        .offered = s->mask + at,
         .entropy_mask = s->entropy_mask == NULL ? NULL : s->entropy_mask + at,
         .cov_mask = s->cov_mask == NULL ? NULL : s->cov_mask + at,
         .weights = s->weights == NULL ? NULL : s->weights + at};

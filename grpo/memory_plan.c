@@ -32,12 +32,15 @@ int memory_plan_check(const struct memory_plan_args *a)
         TRY(learner_plan(&p, a->m, a->config));
     const double rollout = a->rollout == NULL ? 0.0
                                               : (double)rollout_bytes(a->m, a->rollout);
-    const double sum = (double)p.optim + (double)p.grads + (double)p.acts + rollout;
+    const double sum = (double)p.optim + (double)p.grads + (double)p.copies +
+                       (double)p.acts + rollout;
     const double wanted = sum + rest_of(sum), available = (double)b->available(b);
     snprintf(text, sizeof(text),
-             "optimiser %.1f MB, gradients %.1f, learner activations %.1f (%s, %lld "
-             "rows), rollout with KV pages %.1f, rest %.1f: %.1f MB of %.1f free",
-             1e-6 * (double)p.optim, 1e-6 * (double)p.grads, 1e-6 * (double)p.acts,
+             "optimiser %.1f MB, gradients %.1f, copies of weights %.1f, learner "
+             "activations %.1f (%s, %lld rows), rollout with KV pages %.1f, rest %.1f: "
+             "%.1f MB of %.1f free",
+             1e-6 * (double)p.optim, 1e-6 * (double)p.grads, 1e-6 * (double)p.copies,
+             1e-6 * (double)p.acts,
              p.mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
              (long long)p.n_rows, 1e-6 * rollout, 1e-6 * rest_of(sum), 1e-6 * wanted,
              1e-6 * available);

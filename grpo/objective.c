@@ -24,9 +24,9 @@ static const struct objective_kind kinds[] = {
     {.name = "dppo_kl", .token = objective_dppo_kl},
     {.name = "dro", .token = objective_dro},
     {.name = "kl_cov", .token = objective_kl_cov, .needs_covariance = true},
-    {.name = "gmpo", .sequence = objective_gmpo},
+    {.name = "gmpo", .sequence = objective_gmpo, .ignores_weights = true},
     {.name = "geo_mean", .sequence = objective_geo_mean},
-    {.name = "rloo", .sequence = objective_rloo},
+    {.name = "rloo", .sequence = objective_rloo, .ignores_weights = true},
 };
 
 const struct objective_kind *objective_kind_at(int64_t i)
@@ -42,6 +42,11 @@ bool objective_is_per_sequence(const struct objective_kind *k)
 bool objective_needs_covariance(const struct objective_kind *k)
 {
     return k->needs_covariance;
+}
+
+bool objective_ignores_weights(const struct objective_kind *k)
+{
+    return k->ignores_weights;
 }
 
 /* A NaN stays: it must not be forgotten for the next number. */
@@ -65,6 +70,7 @@ void objective_sums_add(struct objective_sums *a, const struct objective_sums *b
     a->n_seqs += b->n_seqs;
     a->n_kept += b->n_kept;
     a->n_dropped_seqs += b->n_dropped_seqs;
+    a->n_offered += b->n_offered;
     a->n_rejected += b->n_rejected;
     a->weight += b->weight;
     a->weight_sq += b->weight_sq;
@@ -179,14 +185,16 @@ static void count_tokens(const struct sequence *s, double *scratch)
 {
     const struct objective_sample *const in = s->in;
     struct objective_sums *const sums = s->sums;
+    const uint8_t *const offered = in->offered != NULL ? in->offered : in->mask;
     sums->n_seqs += 1.0;
     for (int64_t t = 0; t < in->n; t++) {
+        sums->n_offered += offered[t];
+        sums->n_rejected += offered[t] && !s->policy_mask[t];
         if (!in->mask[t])
             continue;
         sums->n_tokens += 1.0;
         sums->ratio += exp(s->exponent[t]);
         sums->kl_old += exp(s->d[t]) - s->d[t] - 1.0;
-        sums->n_rejected += !s->policy_mask[t];
         keep_max(&sums->logp_diff_max, fabs(s->d[t]));
         if (in->weights != NULL) {
             sums->weight += in->weights[t];
@@ -273,7 +281,7 @@ void objective_metrics(const struct objective_sums *s, objective_metric_fn put,
     put(user, "is_weight_mean", per(s->weight, n));
     put(user, "is_weight_ess", per(s->weight * s->weight, n * s->weight_sq));
     put(user, "is_weight_zero", per(s->weight_zero, n));
-    put(user, "rejected_share", per(s->n_rejected, n));
+    put(user, "rejected_share", per(s->n_rejected, s->n_offered));
     put(user, "off_policy_dropped", per(s->n_dropped_seqs, s->n_seqs));
     put(user, "entropy_kept", per(s->n_kept, n));
 }

@@ -72,6 +72,7 @@ struct objective_sample {
     double advantage;            /* of the sequence */
     const double *advantages;    /* (n) of its tokens; NULL: `advantage` for each */
     const uint8_t *mask;         /* (n) 1: the token counts */
+    const uint8_t *offered;      /* (n) the mask before rejection; NULL: mask */
     const uint8_t *policy_mask;  /* (n) the same for the policy term; NULL: mask */
     const uint8_t *entropy_mask; /* (n) subset of mask, high-entropy tokens; or NULL */
     const uint8_t *cov_mask;     /* (n) kl_cov's tokens; NULL: none */
@@ -88,7 +89,8 @@ struct objective_sums {
     double logp_diff_max;  /* max |logp - logp_old| */
     double n_seqs, n_kept; /* sequences; tokens left by the entropy mask */
     double n_dropped_seqs; /* by the off-policy mask */
-    double n_rejected;     /* tokens of mask that are not of policy_mask */
+    /* tokens before rejection, and those that it took out of mask or policy_mask */
+    double n_offered, n_rejected;
     double weight, weight_sq, weight_zero; /* importance weights */
     struct mismatch_sums off_policy;       /* of logp against behaviour */
     struct mismatch_sums mismatch;         /* of logp_old against behaviour */
@@ -113,5 +115,6 @@ const struct objective_kind *objective_kind_at(int64_t i);
 const char *objective_kind_name(const struct objective_kind *k);
 bool objective_is_per_sequence(const struct objective_kind *k);
 bool objective_needs_covariance(const struct objective_kind *k);
+bool objective_ignores_weights(const struct objective_kind *k);
 
 #endif

@@ -7,10 +7,11 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/options_text.h"
 
 struct reader {
     struct objective_case *c;
-    const json_t *input;
+    json_t *input;
     const char *where;
 };
 
@@ -176,10 +177,38 @@ static int read_masks(const struct reader *r)
     return STATUS_OK;
 }
 
+/* Other keys may stand beside these; one that is nearly one of them is a slip that
+ * would silently change the case. */
+static int check_keys(json_t *object, const char *const *known, int64_t n,
+                      const char *where)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        const char *meant = NULL;
+        for (int64_t i = 0; i < n && meant != key; i++) {
+            const int distance = options_distance(key, known[i]);
+            if (distance == 0)
+                meant = key;
+            else if (distance == 1 && strlen(key) > 3)
+                meant = known[i];
+        }
+        if (meant != NULL && meant != key)
+            return ERR(ERR_INPUT, "%s: unknown key \"%s\"; did you mean \"%s\"?", where,
+                       key, meant);
+    }
+    return STATUS_OK;
+}
+
 static int read_input(const struct reader *r)
 {
+    static const char *const keys[] = {
+        "group",        "rewards", "logp", "logp_old",  "logp_ref",
+        "logp_rollout", "entropy", "mask", "truncated", "width"};
     const double unknown = (double)NAN;
     struct objective_case *const c = r->c;
+    TRY(check_keys(r->input, keys, ARRAY_LEN(keys), r->where));
     TRY(read_shape(r));
     TRY(read_groups(r));
     TRY(read_rewards(r));
@@ -193,8 +222,10 @@ static int read_input(const struct reader *r)
 
 static int read_root(struct objective_case *c, const char *where)
 {
+    static const char *const keys[] = {"id", "engine", "options", "input"};
     size_t len = 0;
-    const json_t *const input = json_object_get(c->root, "input");
+    json_t *const input = json_object_get(c->root, "input");
+    TRY(check_keys(c->root, keys, ARRAY_LEN(keys), where));
     c->id = json_object_get(c->root, "id");
     c->options = json_object_get(c->root, "options");
     TRY(json_get_string(c->root, "engine", &c->engine, &len, where));

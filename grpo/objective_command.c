@@ -170,6 +170,8 @@ int objective_command(const char *path, enum objective_print what, FILE *out, FI
     size_t len;
     TRY(io_lines_open(&lines, path));
     while (io_lines_next(&lines, &text, &len)) {
+        if (strspn(text, " \t\r") == len)
+            continue;
         run_line(&j, text, len, path, lines.number, err);
         fwrite(j.out.data, 1, j.out.len, out);
     }
@@ -177,6 +179,8 @@ int objective_command(const char *path, enum objective_print what, FILE *out, FI
     buf_release(&j.out);
     if (fflush(out) != 0 || ferror(out))
         return ERR(ERR_IO, "writing the results failed; is the disk full?");
+    if (j.n_lines == 0)
+        fprintf(err, "%s: no cases\n", path);
     if (j.n_unsupported > 0)
         fprintf(err, "%lld of %lld cases are not supported: see their \"error\"\n",
                 (long long)j.n_unsupported, (long long)j.n_lines);
@@ -207,6 +211,6 @@ int command_objective(const struct program *p, int argc, char *const *argv)
     }
     if (path == NULL)
         return ERR(ERR_USAGE,
-                   "usage: grpo objective FILE.jsonl [--explain | --as ours]");
+                   "no file given: grpo objective FILE.jsonl [--explain | --as ours]");
     return objective_command(path, what, stdout, stderr);
 }

@@ -124,15 +124,58 @@ void mapping_put_number(struct mapping *m, const char *theirs, const char *key,
     mapping_put(m, theirs, key, text);
 }
 
+/* What a value may be, for messages: "; expected ..." */
+static void put_expected(const struct engine_option *o, struct buf *out)
+{
+    static const char *const types[] = {[ENGINE_NUMBER] = "a number",
+                                        [ENGINE_BOOL] = "true or false",
+                                        [ENGINE_WORD] = "a word",
+                                        [ENGINE_NUMBERS] = "an array of numbers",
+                                        [ENGINE_TEXT] = "a text or a number"};
+    if (o->words == NULL) {
+        buf_printf(out, "; expected %s", types[o->type]);
+    } else {
+        const char *p = o->words;
+        for (const char *gap = "; expected "; *p != '\0'; gap = ", ") {
+            buf_puts(out, gap);
+            buf_append(out, p, strcspn(p, "="));
+            p += strcspn(p, "|");
+            p += *p == '|';
+        }
+    }
+    buf_puts(out, o->is_nullable ? " or null" : "");
+}
+
 int mapping_refuse(struct mapping *m, const char *name)
 {
     json_t *const v = value_of(m, name);
     char *const text = json_dumps(v, JSON_ENCODE_ANY);
-    const int status = ERR(ERR_CONFIG, "option not supported: %s=%s of %s", name,
-                           text == NULL ? "?" : text, m->engine->name);
+    struct buf expected = {0};
+    put_expected(option_of(m, name), &expected);
+    const int status = ERR(ERR_CONFIG, "option not supported: %s=%s of %s%s", name,
+                           text == NULL ? "?" : text, m->engine->name, expected.data);
+    buf_release(&expected);
     free(text);
     json_decref(v);
     return status;
+}
+
+/* An option that the engine does not have, or that has no counterpart */
+static int refuse_unknown(const struct mapping *m, const char *name)
+{
+    const char *nearest = NULL;
+    int least = (int)strlen(name) / 3 + 1;
+    for (int64_t i = 0; i < m->engine->n_options; i++) {
+        const int distance = options_distance(name, m->engine->options[i].name);
+        if (distance < least) {
+            least = distance;
+            nearest = m->engine->options[i].name;
+        }
+    }
+    if (nearest == NULL)
+        return ERR(ERR_CONFIG, "option not supported: %s of %s", name, m->engine->name);
+    return ERR(ERR_CONFIG, "option not supported: %s of %s; did you mean %s?", name,
+               m->engine->name, nearest);
 }
 
 /* Looks `text` up in "theirs=ours|..."; ours may be empty. */
@@ -197,8 +240,7 @@ static int check_given(struct mapping *m)
     {
         const int64_t i = find(m->engine, name);
         if (i < 0)
-            return ERR(ERR_CONFIG, "option not supported: %s of %s", name,
-                       m->engine->name);
+            return refuse_unknown(m, name);
         if (!has_type(&m->engine->options[i], v))
             return mapping_refuse(m, name);
     }
@@ -223,12 +265,27 @@ int mapping_make(struct mapping *m, const struct objective_case *c)
 
 void mapping_release(struct mapping *m) { buf_release(&m->notes); }
 
-int mapping_apply(const struct mapping *m, struct config *c)
+static int refuse_setting(const struct mapping *m, const struct engine_setting *s,
+                          int status)
 {
-    for (int64_t i = 0; i < m->n; i++)
-        TRY(options_set(config_options(), c, m->settings[i].key, m->settings[i].value,
-                        ""));
-    return STATUS_OK;
+    return status_prefix(status, "option not supported: %s of %s",
+                         s->theirs[0] == '\0' ? s->key : s->theirs, m->engine->name);
+}
+
+int mapping_apply(const struct mapping *m, struct config *c, struct recipe *out)
+{
+    int status = STATUS_OK;
+    for (int64_t i = 0; i < m->n && status == STATUS_OK; i++) {
+        const struct engine_setting *const s = &m->settings[i];
+        status = options_set(config_options(), c, s->key, s->value, "");
+        if (status != STATUS_OK)
+            return refuse_setting(m, s, status);
+    }
+    status = recipe_init(out, c);
+    for (int64_t i = 0; i < m->n && status != STATUS_OK; i++)
+        if (strstr(status_message(), m->settings[i].key) != NULL)
+            return refuse_setting(m, &m->settings[i], status);
+    return status;
 }
 
 static void put_setting(const struct engine_setting *s, bool is_ini, struct buf *out)

@@ -17,6 +17,7 @@
 #include "core/status.h"
 #include "grpo/config.h"
 #include "grpo/objective_case.h"
+#include "grpo/objective_recipe.h"
 
 enum engine_value {
     ENGINE_NUMBER,
@@ -32,7 +33,8 @@ struct engine_option {
     bool is_nullable;
     const char *def;   /* as JSON */
     const char *ours;  /* our key; NULL: `map` decides */
-    const char *words; /* "theirs=ours|...": what a WORD becomes; map's: "=" alone */
+    const char *words; /* "theirs=ours|...": what a WORD becomes; nothing behind "="
+                          where `map` decides */
 };
 
 enum { ENGINE_MAX_SETTINGS = 64, ENGINE_VALUE_LEN = 512 };
@@ -56,7 +58,6 @@ struct engine_cut {
     bool is_first_reward;  /* of several reward functions only the first counts */
     bool is_counted_late;  /* tokens are counted after rejection */
     bool is_width_given;   /* padded width from input.width */
-    bool is_mean_of_micro; /* sequence objectives average over their micro-batch */
 };
 
 struct mapping {
@@ -84,8 +85,10 @@ void engine_number_text(char *out, size_t room, double v);
 /* ERR_CONFIG names the option or value that has no counterpart. */
 int mapping_make(struct mapping *m, const struct objective_case *c) WARN_UNUSED;
 void mapping_release(struct mapping *m);
-/* Our options with the settings applied over the defaults. */
-int mapping_apply(const struct mapping *m, struct config *c) WARN_UNUSED;
+/* The settings over c's values, and the recipe that comes of them. Messages name the
+ * engine's option. */
+int mapping_apply(const struct mapping *m, struct config *c,
+                  struct recipe *out) WARN_UNUSED;
 /* Lines "theirs = value -> ours = value"; then what was given without effect. */
 void mapping_explain(const struct mapping *m, struct buf *out);
 void mapping_ini(const struct mapping *m, struct buf *out);

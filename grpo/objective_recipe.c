@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* "a,b,c" into numbers; at most max. */
 static int parse_numbers(double *out, int64_t *n_out, int64_t max, const char *text,
@@ -117,6 +116,9 @@ int recipe_init(struct recipe *out, const struct config *c)
                                          : aggregate_kind_at(entropy - 1);
     if (g->reject[0] != '\0' && g->reject_limit[0] == '\0')
         return ERR(ERR_CONFIG, "grpo.reject=\"%s\" needs grpo.reject_limit", g->reject);
+    if (g->reject[0] == '\0' && g->reject_limit[0] != '\0')
+        return ERR(ERR_CONFIG, "grpo.reject_limit=\"%s\" without grpo.reject",
+                   g->reject_limit);
     TRY(advantage_init(&r.advantage, g));
     TRY(correction_init(&r.correction, g));
     objective_init(&r.objective, g);
@@ -138,57 +140,21 @@ bool recipe_needs_survey(const struct recipe *r)
            (r->is_corrected_now && r->correction.is_normalised);
 }
 
-static void describe_advantage(const struct recipe *r, const char *p, struct buf *out)
+int recipe_check(const struct recipe *r, const struct config *c)
 {
-    static const char *const whiten[] = {"no", "over sequences", "over tokens"};
-    const struct advantage_options *const a = &r->advantage;
-    buf_printf(out,
-               "%sadvantage: %s, std %s, eps %g, whitened: %s; alone in its group: "
-               "%s\n",
-               p, advantage_kind_name(a->kind),
-               a->std == ADVANTAGE_STD_UNBIASED ? "unbiased (n - 1)" : "population (n)",
-               a->eps, whiten[a->whiten],
-               a->single == SINGLE_ZERO ? "0" : "its reward");
-    if (r->reward_kl_coef != 0.0)
-        buf_printf(out, "%sKL in the reward: %g x %s\n", p, r->reward_kl_coef,
-                   r->reward_kl->name);
-}
-
-static void describe_policy(const struct recipe *r, const char *p, struct buf *out)
-{
-    const struct objective_options *const o = &r->objective;
-    buf_printf(out, "%sobjective: %s, ratio per %s against %s, clip %g below, %g above",
-               p, objective_kind_name(o->kind), o->ratio->name,
-               r->is_old_recomputed ? "recomputed log-probs" : "recorded log-probs",
-               o->clip_low, o->clip_high);
-    if (o->clip_dual != 0.0)
-        buf_printf(out, ", dual clip %g", o->clip_dual);
-    if (o->clip_delta != 0.0)
-        buf_printf(out, ", delta %g", o->clip_delta);
-    buf_puts(out, "\n");
-    buf_printf(out, "%sdenominator: %s", p, r->aggregation->name);
-    if (strcmp(r->aggregation->name, "constant") == 0)
-        buf_printf(out, " %g", r->norm_tokens);
-    buf_printf(out, "; KL %s; entropy %s; %g added to counts\n",
-               r->kl_aggregation->name, r->entropy_aggregation->name, o->count_eps);
-    buf_printf(out,
-               "%sKL in the loss: %g x %s%s; entropy bonus: %g; tokens kept by "
-               "entropy: %g\n",
-               p, o->kl_coef, o->kl->name, o->is_kl_weighted ? " x ratio" : "",
-               o->entropy_coef, r->entropy_quantile);
-}
-
-void recipe_describe(const struct recipe *r, const char *prefix, struct buf *out)
-{
-    static const char *const is[] = {"none", "token_truncate", "token_mask",
-                                     "sequence_truncate", "sequence_mask"};
-    const struct correction_options *const c = &r->correction;
-    describe_advantage(r, prefix, out);
-    describe_policy(r, prefix, out);
-    buf_printf(out, "%scorrection: weights %s", prefix, is[c->is]);
-    if (c->is != IS_NONE)
-        buf_printf(out, " in [%g, %g]%s", c->is_low, c->is_high,
-                   c->is_normalised ? ", mean 1" : "");
-    buf_printf(out, "; %lld rejection rules; truncated completions %s\n",
-               (long long)c->n_rules, r->is_truncated_masked ? "masked" : "kept");
+    const struct config_grpo *const g = &c->grpo;
+    if (objective_needs_covariance(r->objective.kind) &&
+        advantage_is_per_token(&r->advantage))
+        return ERR(ERR_CONFIG,
+                   "grpo.objective=kl_cov works with one advantage per "
+                   "sequence; grpo.advantage=reinforce_pp has one per token");
+    if (g->ref_every > 0 && !recipe_needs_reference(g))
+        return ERR(ERR_CONFIG,
+                   "grpo.ref_every=%lld moves the reference of a KL term, and there is "
+                   "none: set grpo.kl_coef or grpo.reward_kl_coef",
+                   (long long)g->ref_every);
+    if (g->is_stale_checked && g->staleness == 0)
+        return ERR(ERR_CONFIG, "grpo.check_stale=true checks samples of older weights; "
+                               "set grpo.staleness=1");
+    return STATUS_OK;
 }

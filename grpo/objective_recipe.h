@@ -37,12 +37,19 @@ struct recipe {
 
 /* ERR_CONFIG names the options that contradict each other. */
 int recipe_init(struct recipe *out, const struct config *c) WARN_UNUSED;
+/* What a recipe that can be computed is not in training: ERR_CONFIG. */
+int recipe_check(const struct recipe *r, const struct config *c) WARN_UNUSED;
 /* Whether any term needs the reference's log-probs. */
 bool recipe_needs_reference(const struct config_grpo *g);
 /* Statistics of the mini-batch under the current policy come before its loss. */
 bool recipe_needs_survey(const struct recipe *r);
-/* What is in force, one "name: value" line each: std, eps, denominators, clips ...,
- * every line behind `prefix` ("# "). */
-void recipe_describe(const struct recipe *r, const char *prefix, struct buf *out);
+
+/* --- grpo/objective_describe.c. What is in force, one "name: value" line each: std,
+ * eps, denominators, clips ..., every line behind `prefix` ("# "). */
+void recipe_describe(const struct recipe *r, const struct config *c, const char *prefix,
+                     struct buf *out);
+/* Lines about options that are set and have no effect in training; "" if there are none
+ */
+void recipe_warnings(const struct recipe *r, struct buf *out);
 
 #endif

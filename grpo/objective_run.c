@@ -202,6 +202,7 @@ static double one_sequence(struct run *r, const struct slice *s, int64_t i)
         .advantage = out->advantage[i],
         .advantages = r->cut->is_trl ? NULL : out->advantages + at,
         .mask = out->mask + at,
+        .offered = r->mask + at,
         .entropy_mask = has_mask ? r->entropy_mask + at : NULL,
         .cov_mask = objective_needs_covariance(p->objective.kind) ? r->cov_mask + at
                                                                   : NULL,
@@ -294,9 +295,7 @@ static int recipe_of(struct recipe *out, const struct mapping *m)
     struct config c = {0};
     int status = options_set_defaults(config_options(), &c);
     if (status == STATUS_OK)
-        status = mapping_apply(m, &c);
-    if (status == STATUS_OK)
-        status = recipe_init(out, &c);
+        status = mapping_apply(m, &c, out);
     config_release(&c);
     return status;
 }

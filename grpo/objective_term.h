@@ -40,7 +40,7 @@ struct objective_kind {
     objective_sequence_fn sequence;
     objective_gate_fn gate;
     bool is_weight_inside; /* importance weights enter through gate, not as factors */
-    bool needs_covariance;
+    bool needs_covariance, ignores_weights;
 };
 
 /* grpo/objective_token.c */

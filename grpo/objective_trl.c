@@ -8,8 +8,9 @@
 
 #define NONE NULL, NULL
 static const struct engine_option options[] = {
-    {"trainer", ENGINE_WORD, false, "\"grpo\"", NONE},
-    {"loss_type", ENGINE_WORD, false, "\"dapo\"", NONE},
+    {"trainer", ENGINE_WORD, false, "\"grpo\"", NULL, "grpo=|gmpo=|rloo="},
+    {"loss_type", ENGINE_WORD, false, "\"dapo\"", NULL,
+     "grpo=|bnpo=|dr_grpo=|dapo=|luspo=|cispo=|sapo=|vespo="},
     {"beta", ENGINE_NUMBER, false, "0.0", "grpo.kl_coef", NULL},
     {"epsilon", ENGINE_NUMBER, false, "0.2", "grpo.clip_low", NULL},
     {"epsilon_high", ENGINE_NUMBER, true, "null", "grpo.clip_high", NULL},
@@ -22,7 +23,8 @@ static const struct engine_option options[] = {
     {"max_completion_length", ENGINE_NUMBER, false, "512", "grpo.norm_tokens", NULL},
     {"scale_rewards", ENGINE_WORD, false, "\"group\"", "grpo.advantage",
      "group=group|true=group|batch=batch_std|none=mean_only|false=mean_only"},
-    {"multi_objective_aggregation", ENGINE_WORD, false, "\"sum_then_normalize\"", NONE},
+    {"multi_objective_aggregation", ENGINE_WORD, false, "\"sum_then_normalize\"", NULL,
+     "sum_then_normalize=|normalize_then_sum="},
     {"reward_weights", ENGINE_NUMBERS, true, "null", "grpo.reward_weights", NULL},
     {"mask_truncated_completions", ENGINE_BOOL, false, "false", NONE},
     {"top_entropy_quantile", ENGINE_NUMBER, false, "1.0", "grpo.entropy_quantile",

@@ -46,7 +46,7 @@ static const struct engine_option options[] = {
     {"dro_beta", ENGINE_NUMBER, true, "null", "grpo.dro_beta", NULL},
     {"kl_cov_ratio", ENGINE_NUMBER, false, "0.0002", "grpo.cov_share", NULL},
     {"ppo_kl_coef", ENGINE_NUMBER, false, "0.1", "grpo.cov_coef", NULL},
-    {"rollout_is", ENGINE_WORD, true, "null", NONE},
+    {"rollout_is", ENGINE_WORD, true, "null", NULL, "token=|sequence="},
     {"rollout_is_threshold", ENGINE_TEXT, true, "2.0", NONE},
     {"rollout_is_batch_normalize", ENGINE_BOOL, false, "false", "grpo.is_normalised",
      NULL},
@@ -100,7 +100,6 @@ static int map_loss(struct mapping *m)
     mapping_text(m, "loss_mode", mode, sizeof(mode));
     m->cut.is_bypass = mapping_bool(m, "bypass_mode") && !is_geo;
     m->cut.is_reward_bypass = mapping_bool(m, "bypass_mode");
-    m->cut.is_mean_of_micro = is_geo;
     if (m->cut.is_bypass) {
         TRY(mapping_copy(m, "loss_type"));
         mapping_put(m, "bypass_mode", "grpo.correct_with", "current");

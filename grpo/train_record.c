@@ -28,7 +28,14 @@ int record_open(struct trainer *t)
     struct buf text = {0};
     struct recipe recipe;
     TRY(recipe_init(&recipe, c));
-    recipe_describe(&recipe, "# ", &text);
+    recipe_warnings(&recipe, &text);
+    for (char *line = text.data, *rest = line; line != NULL && *line != '\0';
+         line = rest) {
+        rest = strchr(line, '\n') + 1;
+        log_warn("%.*s", (int)(rest - line - 1), line);
+    }
+    buf_reset(&text);
+    recipe_describe(&recipe, c, "# ", &text);
     options_write(config_options(), c, &text);
     char *const path = io_join(c->run.dir, "config.ini");
     const int status = io_write_atomic(path, text.data, text.len);

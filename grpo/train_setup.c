@@ -25,6 +25,7 @@ int trainer_check(const struct config *c)
     const bool is_given = c->data.trajectories[0] != '\0';
     struct recipe recipe;
     TRY(recipe_init(&recipe, c));
+    TRY(recipe_check(&recipe, c));
     if (c->model.path[0] == '\0')
         return ERR(ERR_CONFIG,
                    "model.path is not set: the Hugging Face directory to train");
@@ -171,6 +172,22 @@ static void assign_owners(struct trainer *t)
     t->n_updates_per_step = g->epochs * (g->prompts / n);
 }
 
+static void print_memory(const struct trainer *t, const struct learner_plan *p)
+{
+    const struct model *const m = &t->s.model;
+    const double one = (double)m->table.n_elems * (double)dtype_bytes(m->dtype);
+    const double samples = (double)t->batches[0].g.block_bytes +
+                           (double)t->batches[1].g.block_bytes;
+    log_info(
+        "memory plan of a learner: weights %.1f MB, reference %.1f, optimiser "
+        "%.1f, gradients %.1f, copies of weights %.1f, activations up to %.1f (%s, "
+        "%lld rows), samples up to %.1f, routes to replay up to %.1f",
+        1e-6 * one, t->has_ref ? 1e-6 * one : 0.0, 1e-6 * (double)p->optim,
+        1e-6 * (double)p->grads, 1e-6 * (double)p->copies, 1e-6 * (double)p->acts,
+        p->mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
+        (long long)p->n_rows, 1e-6 * samples, 1e-6 * (double)p->replay);
+}
+
 static void print_plan(const struct trainer *t)
 {
     struct learner_plan plan;
@@ -196,13 +213,7 @@ static void print_plan(const struct trainer *t)
                  (long long)dataset_n_filtered(t->train));
     if (t->learner == NULL || learner_plan(&plan, m, c) != STATUS_OK)
         return;
-    log_info(
-        "memory plan of a learner: weights %.1f MB, optimiser %.1f, gradients %.1f, "
-        "activations up to %.1f (%s, %lld rows)",
-        1e-6 * (double)m->table.n_elems * (double)dtype_bytes(m->dtype),
-        1e-6 * (double)plan.optim, 1e-6 * (double)plan.grads, 1e-6 * (double)plan.acts,
-        plan.mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
-        (long long)plan.n_rows);
+    print_memory(t, &plan);
 }
 
 int trainer_start(struct trainer *t)

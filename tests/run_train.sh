@@ -115,7 +115,7 @@ killed() {
     train "$name" env -- "$@" &
     pid=$!
     await "$dir/$name/checkpoints/step_$step/MANIFEST.json"
-    pkill -KILL -f "run.dir=$dir/$name " 2>/dev/null
+    pkill -KILL -P $pid 2>/dev/null # grpo is the child of the subshell
     wait $pid 2>/dev/null
     train "$name" env -- "$@" || cat "$dir/log"
     same "$name"
@@ -130,7 +130,7 @@ stopped() {
     train "$name" env -- "$@" &
     pid=$!
     await "$dir/$name/metrics.jsonl"
-    pkill -TERM -f "grpo train .*run.dir=$dir/$name " 2>/dev/null
+    pkill -TERM -P $pid 2>/dev/null
     wait $pid
     status=$?
     case $status in

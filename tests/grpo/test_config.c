@@ -65,6 +65,19 @@ static void test_values(void **state)
     assert_true(s.overlong_penalty == 3.0);
     assert_int_equal(s.truncation, SHAPE_TRUNCATED_WRONG);
     config_release(&c);
+    static const struct {
+        const char *buffer;
+        int64_t tokens;
+    } shares[] = {{"reward.overlong_buffer=0.2", 60},
+                  {"reward.overlong_buffer=0.001", 1},
+                  {"reward.overlong_buffer=1", 1},
+                  {"reward.overlong_buffer=0", 0}};
+    for (int64_t i = 0; i < ARRAY_LEN(shares); i++) {
+        const char *const words[] = {"rollout.max_new=300", shares[i].buffer};
+        parse(&c, 2, words);
+        assert_int_equal(config_shaping(&c).overlong_buffer, shares[i].tokens);
+        config_release(&c);
+    }
 }
 
 int main(void)

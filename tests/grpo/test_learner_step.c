@@ -244,6 +244,7 @@ static double plain_loss(struct plain *p)
             .advantage = p->adv[i],
             .advantages = p->advs + at,
             .mask = p->kept + at,
+            .offered = p->mask + at,
             .cov_mask = p->top + at,
             .policy_mask = r->is_corrected_now ? p->policy + at : NULL,
             .weights = r->correction.is != IS_NONE ? p->weights + at : NULL};
@@ -277,6 +278,50 @@ static void test_losses(void **state)
                      want);
         print_message("  %-40s loss %+.12f\n", cases[k].words[0], r.sums.loss);
         assert_true(r.optim.grad_l2 > 0.0);
+        stop(&x);
+    }
+}
+
+static void find_rejected(void *share, const char *metric, double value)
+{
+    if (strcmp(metric, "rejected_share") == 0)
+        *(double *)share = value;
+}
+
+/* The share of the step's tokens that the rules take out, from counts made here; the
+ * rules before the step, and those against the current policy. */
+static void test_rejected_share(void **state)
+{
+    (void)state;
+    static const struct recipe_case rules[] = {
+        {{"grpo.old_logp=learner", "grpo.reject=token_k1",
+          "grpo.reject_limit=0.85_1.2"}},
+        {{"grpo.old_logp=learner", "grpo.reject=token_k1", "grpo.reject_limit=0.85_1.2",
+          "grpo.reject_counts=after", "grpo.zero_variance=drop"}},
+        {{"grpo.correct_with=current", "grpo.reject=token_k1",
+          "grpo.reject_limit=0.85_1.2"}},
+    };
+    for (int64_t k = 0; k < ARRAY_LEN(rules); k++) {
+        static struct plain p;
+        struct setting x;
+        struct learner_report r;
+        float true_logp[STEP_MAX];
+        double n = 0.0, n_rejected = 0.0, share = 0.0;
+        start_case(&x, &rules[k], 150, 1);
+        memcpy(true_logp, x.g.logp, sizeof(true_logp));
+        tamper(&x);
+        read_plain(&p, &x, true_logp);
+        for (int64_t i = 0; i < P * G; i++)
+            for (int64_t t = p.off[i]; p.is_used[i] && t < p.off[i + 1]; t++) {
+                const double ratio = exp(p.recorded[t] - p.logp[t]);
+                n += 1.0;
+                n_rejected += ratio < 0.85 || ratio > 1.2;
+            }
+        assert_true(n_rejected > 0.1 * n && n_rejected < 0.9 * n);
+        assert_int_equal(update(&x, false, &r), 0);
+        assert_true(r.sums.n_offered == n && r.sums.n_rejected == n_rejected);
+        objective_metrics(&r.sums, find_rejected, &share);
+        assert_true(share == n_rejected / n);
         stop(&x);
     }
 }
@@ -346,6 +391,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_rejected_share),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_mini_batches),
     };

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/log.h"
+#include "grpo/learner.h"
 #include "grpo/memory_plan.h"
 #include "tests/far_backend.h"
 
@@ -93,8 +94,49 @@ static void test_plan(void **state)
     }
 }
 
+/* What options add to a learner's plan; 16-bit weights of n elements */
+static void test_copies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[3];
+        double copies; /* bytes per element */
+        bool has_replay;
+    } cases[] = {
+        {{"grpo.kl_coef=0.1"}, 0.0, false},
+        {{"grpo.kl_coef=0.1", "grpo.ref_every=2"}, 4.0, false},
+        {{"grpo.staleness=1"}, 0.0, false},
+        {{"grpo.staleness=1", "grpo.check_stale=true"}, 2.0, false},
+        {{"grpo.routing_replay=r3"}, 0.0, true},
+        {{"grpo.routing_replay=r2"}, 0.0, true},
+    };
+    struct backend b = far_backend();
+    size_t before = 0;
+    b.available = free_terabyte;
+    for (int64_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *argv[3];
+        int n = 0;
+        struct config c;
+        struct model m;
+        struct learner_plan p;
+        for (; n < 3 && cases[i].words[n] != NULL; n++)
+            argv[n] = mem_strdup(cases[i].words[n]);
+        assert_int_equal(config_parse(&c, n, argv), STATUS_OK);
+        assert_int_equal(model_init(&m, &b, &hp, NULL, DTYPE_BF16, 64, 48), STATUS_OK);
+        assert_int_equal(learner_plan(&p, &m, &c), STATUS_OK);
+        assert_true((double)p.copies == cases[i].copies * (double)m.table.n_elems);
+        assert_true((p.replay > before) == cases[i].has_replay); /* r2: more than r3 */
+        before = p.replay;
+        model_release(&m);
+        config_release(&c);
+        while (n > 0)
+            mem_free(argv[--n]);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plan)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plan),
+                                       cmocka_unit_test(test_copies)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

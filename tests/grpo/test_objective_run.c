@@ -230,7 +230,8 @@ static void test_as_ours(void **state)
     assert_int_equal(io_write_atomic(path, ini.data, ini.len), 0);
     assert_int_equal(options_set_defaults(config_options(), &direct), 0);
     assert_int_equal(options_set_defaults(config_options(), &again), 0);
-    assert_int_equal(mapping_apply(&m, &direct), 0);
+    struct recipe recipe;
+    assert_int_equal(mapping_apply(&m, &direct, &recipe), 0);
     assert_int_equal(options_read_file(config_options(), &again, path), 0);
     options_write(config_options(), &direct, &a);
     options_write(config_options(), &again, &b);
@@ -351,12 +352,72 @@ static void test_missing_inputs(void **state)
     }
 }
 
+/* Messages name the engine's option and what it takes, not ours alone. */
+static void test_messages(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *engine, *options, *message;
+    } cases[] = {
+        {"verl", "{\"loss_mod\":\"gspo\"}",
+         "loss_mod of verl; did you mean loss_mode?"},
+        {"verl", "{\"loss_mode\":\"gsp\"}",
+         "loss_mode=\\\"gsp\\\" of verl; expected vanilla, gspo, cispo"},
+        {"trl", "{\"trainer\":\"ppo\"}", "of trl; expected grpo, gmpo, rloo"},
+        {"trl", "{\"epsilon\":\"0.2\"}", "of trl; expected a number"},
+        {"trl", "{\"delta\":true}", "of trl; expected a number or null"},
+        {"trl", "{\"epsilon\":-1}",
+         "option not supported: epsilon of trl: grpo.clip_low"},
+        {"verl", "{\"rollout_rs\":\"token_k9\",\"rollout_rs_threshold\":1}",
+         "option not supported: rollout_rs of verl: grpo.reject"},
+        {"verl", "{\"rollout_rs\":\"token_k1\",\"rollout_rs_threshold\":\"-1\"}",
+         "option not supported: rollout_rs of verl: grpo.reject"},
+    };
+    for (int64_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf in = {0};
+        char *out = NULL, *err = NULL;
+        add_line(&in, cases[i].engine, cases[i].options);
+        buf_puts(&in, " \t\r\n\n"); /* blank lines are no cases */
+        assert_int_equal(run_lines(&in, OBJECTIVE_VALUES, &out, &err), 0);
+        assert_int_equal(count_lines(out), 1);
+        if (strstr(out, cases[i].message) == NULL)
+            fail_msg("%s: %s", cases[i].message, out);
+        free(out);
+        free(err);
+        buf_release(&in);
+    }
+}
+
+static void test_slips(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"{\"engine\":\"verl\",\"optons\":{},\"input\":{}}",
+         "did you mean \"options\"?"},
+        {"{\"engine\":\"verl\",\"input\":{\"logp_reff\":[]}}",
+         "did you mean \"logp_ref\"?"},
+    };
+    struct objective_case c;
+    for (int64_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *const text = cases[i][0];
+        assert_int_equal(objective_case_read(&c, text, strlen(text), "x"), ERR_INPUT);
+        assert_non_null(strstr(status_message(), cases[i][1]));
+    }
+    /* other keys may stand beside the known ones */
+    static const char other[] =
+        "{\"engine\":\"trl\",\"set\":\"core\",\"output\":{},\"input\":{\"note\":1,"
+        "\"logp_new\":0,\"group\":[0],\"rewards\":[[1]],\"logp\":[[-1]]}}";
+    assert_int_equal(objective_case_read(&c, other, strlen(other), "x"), 0);
+    objective_case_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_mixes),    cmocka_unit_test(test_engines),
         cmocka_unit_test(test_published_table), cmocka_unit_test(test_as_ours),
         cmocka_unit_test(test_command),         cmocka_unit_test(test_missing_inputs),
+        cmocka_unit_test(test_messages),        cmocka_unit_test(test_slips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

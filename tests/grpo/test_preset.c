@@ -113,6 +113,7 @@ static void test_errors(void **state)
         {{"grpo.preset=nosuch"}, "dr_grpo", 1},
         {{"grpo.reject=token_k9", "grpo.reject_limit=1"}, "token_k9", 2},
         {{"grpo.reject=token_k1"}, "grpo.reject_limit", 1},
+        {{"grpo.reject_limit=1"}, "without grpo.reject", 1},
         {{"grpo.reward_clip=1"}, "low,high", 1},
         {{"grpo.reward_clip=2,1"}, "low,high", 1},
         {{"grpo.reward_weights=1,x"}, "grpo.reward_weights", 1},
@@ -145,22 +146,139 @@ static void test_help(void **state)
     free(text);
 }
 
+static void describe(struct buf *out, int n, const char *const *words)
+{
+    struct config c;
+    struct recipe r;
+    assert_int_equal(parse(&c, n, words), 0);
+    assert_int_equal(recipe_init(&r, &c), 0);
+    buf_reset(out);
+    recipe_describe(&r, &c, "# ", out);
+    config_release(&c);
+}
+
+/* What is in force, and nothing that is not. */
 static void test_description(void **state)
 {
     (void)state;
-    static const char *const words[] = {"grpo.preset=verl", "grpo.aggregation=constant",
-                                        "grpo.norm_tokens=512"};
+    static const struct {
+        const char *words[3], *has[3], *lacks;
+    } cases[] = {
+        {{"grpo.preset=verl", "grpo.aggregation=constant", "grpo.norm_tokens=512"},
+         {"# advantage: group, std unbiased (n - 1), eps 1e-06;",
+          "clip 0.2 below, 0.2 above, dual clip 3\n", "denominator: constant 512;"},
+         "whitened"},
+        {{"grpo.preset=dr_grpo", "grpo.adv_std=population"},
+         {"# advantage: mean_only, no std;", "denominator: constant 256;"},
+         "population"},
+        {{"grpo.advantage=batch_std", "grpo.adv_std=population"},
+         {"batch_std, std unbiased (n - 1), eps"},
+         "population"},
+        {{"grpo.advantage=gdpo", "grpo.adv_has_std=false"}, {"gdpo, no std;"}, "n - 1"},
+        {{"grpo.advantage=reinforce_pp_baseline"},
+         {"no std, whitened over tokens;"},
+         "eps 1e-06"},
+        {{"grpo.preset=cispo"}, {", weight at most 5 (absolute)\n"}, "clip 0.2"},
+        {{"grpo.objective=gpg"}, {"objective: gpg, ratio per token"}, "clip"},
+        {{"grpo.objective=rloo"},
+         {"clip 0.2 below", "denominator: sequences;"},
+         "dual"},
+        {{"grpo.preset=dapo", "rollout.max_new=100"},
+         {"replaced by others, in at most 8 rounds",
+          "up to 1 less over the last 20 of 100 tokens", "clip 0.2 below, 0.28 above"},
+         "dual"},
+        {{"grpo.preset=paper"},
+         {"denominator: micro_token_mean of 24000 tokens;", "0.001 x k3_clamped",
+          "L2 norm at most 1, L1 norm at most 1, weight decay 0.01, learning rate 0"},
+         "dual"},
+    };
+    struct buf text = {0};
+    for (int64_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int n = 0;
+        while (n < 3 && cases[i].words[n] != NULL)
+            n++;
+        describe(&text, n, cases[i].words);
+        for (int k = 0; k < 3 && cases[i].has[k] != NULL; k++)
+            if (strstr(text.data, cases[i].has[k]) == NULL)
+                fail_msg("no \"%s\" in %s", cases[i].has[k], text.data);
+        const char *const start = strstr(text.data, "advantage: ");
+        const size_t len = strcspn(start, "\n") +
+                           strcspn(strchr(start, '\n') + 1, "\n") + 1;
+        char two[512]; /* the lines of advantage and objective */
+        snprintf(two, sizeof(two), "%.*s", (int)len, start);
+        if (strstr(two, cases[i].lacks) != NULL)
+            fail_msg("\"%s\" in %s", cases[i].lacks, two);
+    }
+    buf_release(&text);
+}
+
+/* Every objective shows what bounds it. */
+static void test_description_of_objectives(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    for (int64_t i = 0; objective_kind_at(i) != NULL; i++) {
+        char word[64];
+        const char *const words[] = {word};
+        const char *const name = objective_kind_name(objective_kind_at(i));
+        snprintf(word, sizeof(word), "grpo.objective=%s", name);
+        describe(&text, 1, words);
+        const char *const line = strstr(text.data, "# objective: ");
+        const char *const end = strstr(line, " log-probs") + strlen(" log-probs");
+        assert_true((*end == ',') == (strcmp(name, "gpg") != 0));
+    }
+    buf_release(&text);
+}
+
+static void test_warnings(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"grpo.reward_weights=1,0.5",
+                                        "grpo.objective=gmpo",
+                                        "grpo.is_correction=token_mask"};
+    static const char *const none[] = {"grpo.reward_weights=0.5",
+                                       "grpo.objective=gmpo"};
     struct config c;
     struct recipe r;
     struct buf text = {0};
+    assert_int_equal(parse(&c, 2, none), 0);
+    assert_int_equal(recipe_init(&r, &c), 0);
+    recipe_warnings(&r, &text);
+    assert_int_equal(text.len, 0);
+    config_release(&c);
     assert_int_equal(parse(&c, 3, words), 0);
     assert_int_equal(recipe_init(&r, &c), 0);
-    recipe_describe(&r, "# ", &text);
-    assert_non_null(
-        strstr(text.data, "# advantage: group, std unbiased (n - 1), eps 1e-06"));
-    assert_non_null(strstr(text.data, "clip 0.2 below, 0.2 above, dual clip 3"));
-    assert_non_null(strstr(text.data, "denominator: constant 512"));
+    recipe_warnings(&r, &text);
+    assert_non_null(strstr(text.data, "the first counts\n"));
+    assert_non_null(strstr(text.data, "no effect with grpo.objective=gmpo\n"));
+    config_release(&c);
     buf_release(&text);
+}
+
+static void test_contradictions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[2], *message;
+        int n;
+    } cases[] = {
+        {{"grpo.ref_every=4"}, "grpo.kl_coef", 1},
+        {{"grpo.check_stale=true"}, "grpo.staleness=1", 1},
+        {{"grpo.objective=kl_cov", "grpo.advantage=reinforce_pp"}, "kl_cov", 2},
+    };
+    static const char *const fine[] = {"grpo.ref_every=4", "grpo.reward_kl_coef=0.1"};
+    struct config c;
+    struct recipe r;
+    for (int64_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(parse(&c, cases[i].n, cases[i].words), 0);
+        assert_int_equal(recipe_init(&r, &c), 0);
+        assert_int_equal(recipe_check(&r, &c), ERR_CONFIG);
+        assert_non_null(strstr(status_message(), cases[i].message));
+        config_release(&c);
+    }
+    assert_int_equal(parse(&c, 2, fine), 0);
+    assert_int_equal(recipe_init(&r, &c), 0);
+    assert_int_equal(recipe_check(&r, &c), 0);
     config_release(&c);
 }
 
@@ -173,6 +291,9 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_description),
+        cmocka_unit_test(test_description_of_objectives),
+        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_contradictions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
