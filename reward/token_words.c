@@ -252,6 +252,7 @@ static const char *const hedges[] = {
     "fifths",
     "tenths",
     "hundredths",
+    "thousandths",
     "point",
     "maybe",
     "perhaps",
