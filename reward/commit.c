@@ -351,9 +351,11 @@ static size_t json_end(const char *text, size_t from, size_t line)
 
 static bool is_json_literal(const char *text, size_t from, size_t line)
 {
-    return (line - from >= 4 && memcmp(text + from, "null", 4) == 0) ||
-           (from < line && is_in("-0123456789", text[from]) &&
-            json_end(text, from, line) < line);
+    const size_t end = json_end(text, from, line), n = end - from;
+    const char *const at = text + from;
+    return (n == 4 && (memcmp(at, "null", 4) == 0 || memcmp(at, "true", 4) == 0)) ||
+           (n == 5 && memcmp(at, "false", 5) == 0) ||
+           (n > 0 && is_in("-0123456789", *at) && end < line);
 }
 
 static void commit_line(struct reward_scratch *s, const char *text, size_t to,
@@ -378,7 +380,10 @@ static void commit_line(struct reward_scratch *s, const char *text, size_t to,
         return;
     }
     if (quote != NULL) {
-        commit_sentence(s, text, from, (size_t)(quote - text), out);
+        size_t end = (size_t)(quote - text);
+        while (end - from > 2 && memcmp(text + end - 2, "\\n", 2) == 0)
+            end -= 2; /* a line's end, as JSON spells it */
+        commit_sentence(s, text, from, end, out);
         return;
     }
     size_t inner, inner_end, after;

@@ -20,7 +20,8 @@ enum {
 /* "answer is", "Answer:", "**Answer**:", "answer": , in the languages of the data sets
  */
 #define ANSWER                                                                         \
-    "(?i)(?:\\bans(?:wer)?[*_\"'\\h]{0,6}(?:(?:is|are|equals|would be)\\b|[:=])|"      \
+    "(?i)(?:(?:\\b|_)ans(?:wer)?[*_\"'\\h]{0,6}(?:(?:is|are|equals|would "             \
+    "be)\\b|[:=])|"                                                                    \
     "(?:\xE7\xAD\x94\xE6\xA1\x88|\xE7\xAD\x94\xE3\x81\x88)"                            \
     "(?:\xE6\x98\xAF|\xE4\xB8\xBA|\xE7\x82\xBA|\xE3\x81\xAF)?|"                        \
     "(?:\xEC\xA0\x95\xEB\x8B\xB5|\xEB\x8B\xB5)(?:\xEC\x9D\x80)?\\h?:|"                 \
