@@ -54,8 +54,8 @@ accuracy() { # RUN before|after: percent and its 95 % interval
             END { printf "%.1f [%.1f, %.1f]", 100 * v["accuracy"], 100 * v["lo"], 100 * v["hi"] }'
 }
 
-# said RUN KEY: what the head of config.ini says
-said() { sed -nE "s/^# $2: //p" "$out/$1/config.ini" | head -n 1; }
+# said RUN KEY: what the head of config.ini says first under the key
+said() { sed -nE "s/^# $2: ([^;]*).*/\1/p" "$out/$1/config.ini" | sed 's/ against recorded log-probs//'; }
 
 for p in $presets; do
     words=(grpo.preset="${p%-L1}")
@@ -81,10 +81,11 @@ done | tools/presets_svg.sh >"$out/presets.svg"
             "$(field "$p" update_norm | mean)"
     done
     echo
-    echo "| preset | advantage | objective | denominator |"
-    echo "|---|---|---|---|"
+    echo "| preset | advantage | objective | denominator | KL | gradient |"
+    echo "|---|---|---|---|---|---|"
     for p in $presets; do
-        echo "| $p | $(said "$p" advantage) | $(said "$p" objective) | $(said "$p" denominator) |"
+        echo "| $p | $(said "$p" advantage) | $(said "$p" objective) | $(said "$p" denominator)" \
+            "| $(said "$p" "KL in the loss") | $(said "$p" optimiser | sed "s/gradient's //; s/, weight.*//") |"
     done
 } >"$out/table.md"
 

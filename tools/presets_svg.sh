@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Curves of several runs as one SVG: a panel each, the other runs in grey behind, one scale.
+# Curves of several runs as one SVG: a panel each, the other runs in grey behind, one scale; at the top
+# right the means of the first and the last quarter of the steps.
 #
 #   tools/presets_svg.sh <LINES >FILE.svg          a line: name, then one share (0 to 1) per step
 set -euo pipefail
@@ -9,6 +10,10 @@ awk '
   if (NF - 1 > last) last = NF - 1 }
 function x(i) { return 34 + (last > 1 ? (i - 1) * 176 / (last - 1) : 0) }
 function y(s) { return 110 - s * 84 / top }
+function mean(k, from, to,   i, s) {
+    for (i = from; i <= to; i++) s += v[k, i]
+    return s / (to - from + 1)
+}
 function curve(k, style,   i, d) {
     for (i = 1; i <= n[k]; i++) d = d (i > 1 ? " " : "") sprintf("%.1f,%.1f", x(i), y(v[k, i]))
     printf "<polyline fill=\"none\" stroke-linejoin=\"round\" %s points=\"%s\"/>\n", style, d
@@ -30,7 +35,7 @@ END {
         curve(k, "stroke=\"#1f5fbf\" stroke-width=\"2\"")
         printf "<text x=\"34\" y=\"14\" font-size=\"12\" font-weight=\"bold\" fill=\"#223\">%s</text>\n", name[k]
         printf "<text x=\"210\" y=\"14\" text-anchor=\"end\" fill=\"#1f5fbf\">%.0f%% to %.0f%%</text>\n", \
-            100 * v[k, 1], 100 * v[k, n[k]]
+            100 * mean(k, 1, int((n[k] + 3) / 4)), 100 * mean(k, n[k] - int((n[k] + 3) / 4) + 1, n[k])
         printf "<text x=\"34\" y=\"123\" fill=\"#667\">step 1</text><text x=\"210\" y=\"123\" text-anchor=\"end\" fill=\"#667\">%d</text>\n", last
         print "</g>"
     }
