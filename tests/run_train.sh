@@ -112,7 +112,7 @@ await() {
 killed() {
     local name=$1 step=$2 lines
     shift 2
-    train "$name" env -- "$@" &
+    train "$name" env -- "$@" 2>/dev/null &
     pid=$!
     await "$dir/$name/checkpoints/step_$step/MANIFEST.json"
     pkill -KILL -P $pid 2>/dev/null # grpo is the child of the subshell

@@ -246,6 +246,50 @@ static void test_as_ours(void **state)
     stop_base(&c, &m, &r);
 }
 
+/* The presets of the engines' names are what the engines' defaults become. */
+static void test_presets_are_defaults(void **state)
+{
+    (void)state;
+    static const char *const engines[] = {"verl", "trl"};
+    for (int64_t i = 0; i < ARRAY_LEN(engines); i++) {
+        struct objective_case c;
+        struct mapping m;
+        struct objective_result result = {0};
+        struct config theirs = {0}, ours = {0};
+        struct recipe a, b;
+        char word[32], *argv[] = {word};
+        snprintf(word, sizeof(word), "grpo.preset=%s", engines[i]);
+        run_base(&c, &m, &result, engines[i], "{}");
+        assert_int_equal(options_set_defaults(config_options(), &theirs), 0);
+        assert_int_equal(mapping_apply(&m, &theirs, &a), 0);
+        assert_int_equal(config_parse(&ours, 1, argv), 0);
+        assert_int_equal(recipe_init(&b, &ours), 0);
+        assert_ptr_equal(a.advantage.kind, b.advantage.kind);
+        assert_true(a.advantage.std == b.advantage.std &&
+                    a.advantage.whiten == b.advantage.whiten &&
+                    a.advantage.single == b.advantage.single &&
+                    a.advantage.eps == b.advantage.eps &&
+                    a.advantage.count_eps == b.advantage.count_eps &&
+                    a.advantage.n_weights == b.advantage.n_weights);
+        assert_ptr_equal(a.objective.kind, b.objective.kind);
+        assert_ptr_equal(a.objective.ratio, b.objective.ratio);
+        assert_ptr_equal(a.aggregation, b.aggregation);
+        assert_true(a.objective.ratio_clamp == b.objective.ratio_clamp &&
+                    a.objective.clip_low == b.objective.clip_low &&
+                    a.objective.clip_high == b.objective.clip_high &&
+                    a.objective.clip_dual == b.objective.clip_dual &&
+                    a.objective.clip_delta == b.objective.clip_delta &&
+                    a.objective.kl_coef == b.objective.kl_coef &&
+                    a.objective.entropy_coef == b.objective.entropy_coef &&
+                    a.objective.count_eps == b.objective.count_eps &&
+                    a.entropy_quantile == b.entropy_quantile &&
+                    a.is_truncated_masked == b.is_truncated_masked);
+        config_release(&theirs);
+        config_release(&ours);
+        stop_base(&c, &m, &result);
+    }
+}
+
 /* Lines in, lines out */
 static int run_lines(const struct buf *in, enum objective_print what, char **out,
                      char **err)
@@ -414,10 +458,15 @@ static void test_slips(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_mixes),    cmocka_unit_test(test_engines),
-        cmocka_unit_test(test_published_table), cmocka_unit_test(test_as_ours),
-        cmocka_unit_test(test_command),         cmocka_unit_test(test_missing_inputs),
-        cmocka_unit_test(test_messages),        cmocka_unit_test(test_slips),
+        cmocka_unit_test(test_random_mixes),
+        cmocka_unit_test(test_engines),
+        cmocka_unit_test(test_published_table),
+        cmocka_unit_test(test_as_ours),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_missing_inputs),
+        cmocka_unit_test(test_presets_are_defaults),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_slips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
