@@ -48,7 +48,7 @@ struct name *code_parse_name(struct code_parser *p)
     return code_name(p->run, p->lex.text + t.off, t.len);
 }
 
-struct node *code_parse_name_node(struct code_parser *p)
+static struct node *parse_name_node(struct code_parser *p)
 {
     struct node *const n = code_node(p->run, NODE_NAME);
     n->name = code_parse_name(p);
@@ -187,7 +187,7 @@ static struct node *parse_atom(struct code_parser *p)
 {
     switch ((int)p->token.kind) {
     case LEX_NAME:
-        return code_parse_name_node(p);
+        return parse_name_node(p);
     case LEX_INT:
     case LEX_FLOAT:
         return parse_number(p);

@@ -40,6 +40,5 @@ struct node *code_parse_postfix(struct code_parser *p);
 struct node *code_parse_list(struct code_parser *p,
                              struct node *(*item)(struct code_parser *p));
 struct name *code_parse_name(struct code_parser *p);
-struct node *code_parse_name_node(struct code_parser *p);
 
 #endif

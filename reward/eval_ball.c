@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+static void ball_of(struct evaluator *v, int at, struct ball *out);
+
 static void set_real(struct evaluator *v, struct ball *y, struct real re)
 {
     y->z = cplx_real(v->c, re);
@@ -326,7 +328,7 @@ static void note_size(struct evaluator *v, const struct real *a)
         v->lowest = a->exp;
 }
 
-void ball_of(struct evaluator *v, int at, struct ball *out)
+static void ball_of(struct evaluator *v, int at, struct ball *out)
 {
     struct rat r;
     if (exact_of(v, at, &r) == EXACT_YES) {

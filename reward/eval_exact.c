@@ -41,7 +41,7 @@ bool expr_has_variable(const struct expr *e, int at)
 
 bool expr_has_sign(const struct expr *e, int at) { return any_node(e, at, is_sign); }
 
-struct rat point_value(struct pool *p, const struct point *point, uint32_t hash)
+static struct rat point_value(struct pool *p, const struct point *point, uint32_t hash)
 {
     const uint32_t stream = (uint32_t)point->index;
     const bool is_negative = !point->is_positive &&

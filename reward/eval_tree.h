@@ -33,7 +33,6 @@ struct evaluator {
 
 enum exact { EXACT_YES, EXACT_NO };
 enum exact exact_of(struct evaluator *v, int at, struct rat *out);
-struct rat point_value(struct pool *p, const struct point *point, uint32_t hash);
 uint32_t node_hash(const struct expr *e, int at);
 
 struct ball {
@@ -41,7 +40,6 @@ struct ball {
     bool is_algebraic;
     double u, l; /* log2 of the bounds of numerator and denominator */
 };
-void ball_of(struct evaluator *v, int at, struct ball *out);
 /* the term's own factor applied */
 void ball_of_term(struct evaluator *v, struct ball *out);
 enum exact exact_of_term(struct evaluator *v, struct rat *out);

@@ -176,7 +176,7 @@ static int compile_rules(struct reward_rules *r)
     return STATUS_OK;
 }
 
-int rules_compile(struct reward_rules *r, const struct reward_options *o)
+static int rules_compile(struct reward_rules *r, const struct reward_options *o)
 {
     r->options = *o;
     r->policy = (struct policy){.percent = (enum policy_percent)o->percent,

@@ -33,8 +33,6 @@ struct rules_match {
     size_t group_start, group_end; /* of group 1; equal where there is none */
 };
 
-int rules_compile(struct reward_rules *r, const struct reward_options *o) WARN_UNUSED;
-
 enum { RULES_BOX = -1 }; /* the box, whether or not the style has it */
 /* The last match of the i-th rule in text[from, to). */
 bool rules_last(struct reward_scratch *s, int i, const char *text, size_t from,

@@ -12,9 +12,10 @@ static bool is_letter(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_high(char c) { return (c & 0x80) != 0; }
 
-uint32_t token_hash(const char *text, size_t len, uint32_t seed)
+/* FNV-1a of a name without blanks and braces; seed 0 keeps the case of letters */
+static uint32_t hash_of(const char *text, size_t len, uint32_t seed)
 {
-    uint32_t h = seed ^ 2166136261u; /* FNV-1a, letters in lower case */
+    uint32_t h = seed ^ 2166136261u;
     for (size_t i = 0; i < len; i++) {
         const char c = text[i];
         if (c != ' ' && c != '{' && c != '}')
@@ -89,7 +90,7 @@ static bool is_opaque(uint32_t v)
 static void take_suffix(struct lexer *x, struct token *k)
 {
     while (peek(x, 0) == '\'')
-        k->hash = token_hash("'", 1, k->hash), x->i++;
+        k->hash = hash_of("'", 1, k->hash), x->i++;
     if (peek(x, 0) != '_')
         return;
     size_t end = x->i + 1;
@@ -103,14 +104,14 @@ static void take_suffix(struct lexer *x, struct token *k)
     if (x->s[end - 1] == '\\') /* _\max */
         while (end < x->len && is_letter(x->s[end]))
             end++;
-    k->hash = token_hash(x->s + x->i, end - x->i, 0) ^ (k->hash * 31);
+    k->hash = hash_of(x->s + x->i, end - x->i, 0) ^ (k->hash * 31);
     x->i = end;
 }
 
 static void put_word(struct lexer *x, size_t len)
 {
     struct token *const k = token_put(x, TOKEN_WORD, 0, len);
-    k->hash = token_hash(k->text, len, 1);
+    k->hash = hash_of(k->text, len, 1);
     k->is_text = true;
 }
 
@@ -127,7 +128,7 @@ static void put_letter(struct lexer *x, size_t len)
         put_word(x, 1); /* square and cubic metres */
         return;
     }
-    const uint32_t hash = len == 1 ? (uint8_t)c : token_hash(x->s + x->i, len, 0);
+    const uint32_t hash = len == 1 ? (uint8_t)c : hash_of(x->s + x->i, len, 0);
     struct token *const k = token_put(x, TOKEN_VAR, 0, len);
     k->hash = hash;
     if (!k->is_text)
@@ -267,10 +268,10 @@ static void put_command(struct lexer *x, size_t slash)
         x->text_depth++;
     } else if (is_named(greek_commands, name, len)) {
         struct token *const k = token_put(x, TOKEN_VAR, 0, slash + len);
-        k->hash = token_hash(name, len, 0);
+        k->hash = hash_of(name, len, 0);
         take_suffix(x, k);
     } else {
-        token_put(x, TOKEN_OTHER, 0, slash + len)->hash = token_hash(name, len, 0);
+        token_put(x, TOKEN_OTHER, 0, slash + len)->hash = hash_of(name, len, 0);
     }
 }
 

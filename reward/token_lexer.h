@@ -15,8 +15,6 @@ struct lexer {
 };
 /* A token of `len` bytes at the place, which moves behind it. */
 struct token *token_put(struct lexer *x, int kind, int32_t id, size_t len);
-/* FNV-1a of a name without blanks and braces; seed 0 keeps the case of letters */
-uint32_t token_hash(const char *text, size_t len, uint32_t seed);
 void token_number(struct lexer *x); /* at a digit, or a point before one */
 
 #endif
