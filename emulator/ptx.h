@@ -1,0 +1,147 @@
+/*
+ * The syntax of PTX: a module's text becomes kernels of instructions with resolved
+ * registers, labels and immediates. Nothing here knows what an instruction does; a
+ * mnemonic is kept as its dotted parts and given a meaning by emulator/machine.h.
+ * Source of all facts: NVIDIA, "Parallel Thread Execution ISA" 9.0.
+ *
+ * Ownership: a module owns everything it points to, until ptx_module_free.
+ * Errors: text that is not understood is ERR_INPUT with line and column.
+ */
+#ifndef EMULATOR_PTX_H
+#define EMULATOR_PTX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+enum { PTX_LANES = 32, PTX_MAX_PARTS = 16, PTX_MAX_OPERANDS = 10 };
+
+/* A register is a slot of a warp's register file: a byte offset. 8- to 32-bit registers
+ * hold 32 lanes of uint32_t (narrow values zero-extended), 64-bit ones 32 of uint64_t,
+ * predicates one uint32_t whose bit l is lane l. Immediates and special registers that
+ * do not change while a warp runs (%tid, %ctaid, %ntid, %nctaid, %laneid, %warpid) have
+ * slots too, filled when the warp starts: an executor sees only slots. An immediate has
+ * the width of the instruction's type where it stands; see ptx_const.
+ */
+enum ptx_operand_kind {
+    PTX_NONE,
+    PTX_REG,     /* slot, bytes (4 or 8) */
+    PTX_PRED,    /* slot; negated: written !%p */
+    PTX_IMM,     /* slot, bytes; bits: its value, sign-extended (floats: their bits) */
+    PTX_ADDRESS, /* [base + bits]: slot of the base register, or slot < 0 and bits the
+                    whole address, symbols resolved (space-relative for .shared and
+                    .param); coords: items[] are the registers of "{x, y}" behind the
+                    base in tensor instructions */
+    PTX_VECTOR,  /* {a, b, ...}: items */
+    PTX_LABEL,   /* bits: index of the target instruction */
+    PTX_SINK     /* "_" */
+};
+
+struct ptx_operand {
+    enum ptx_operand_kind kind;
+    int32_t slot;
+    int32_t bytes;
+    bool negated;
+    int64_t bits;
+    const struct ptx_operand *items; /* VECTOR, or the coordinates of an ADDRESS */
+    int32_t n_items;
+};
+
+struct machine_warp;
+struct ptx_insn;
+
+/* What an executor tells the scheduler; see emulator/machine.h. */
+enum machine_next {
+    MACHINE_NEXT,   /* go on with the next instruction */
+    MACHINE_JUMP,   /* the executor has set the pcs of all active lanes */
+    MACHINE_WAIT,   /* not possible yet: run other warps or lanes, then try it again */
+    MACHINE_FAULT   /* machine_fault has been called; the launch ends */
+};
+
+/* mask: the active lanes whose guard holds; never 0. A write touches no other lane. */
+typedef enum machine_next (*ptx_run_fn)(struct machine_warp *w, const struct ptx_insn *i,
+                                        uint32_t mask);
+
+struct ptx_insn {
+    ptx_run_fn run;
+    struct ptx_operand o[PTX_MAX_OPERANDS]; /* in the order written; "d|p" are two */
+    int32_t n_operands;
+    int32_t guard; /* slot of the predicate, or -1 */
+    bool guard_not;
+    int32_t option[4]; /* what the op's bind function worked out from the mnemonic */
+    /* the mnemonic's parts: "ld.global.v2.f32" is {"ld", "global", "v2", "f32"} */
+    const char *part[PTX_MAX_PARTS];
+    int32_t n_parts;
+    int32_t line; /* of the module's text */
+};
+
+/* A slot to fill when a warp starts: an immediate or a special register. */
+enum ptx_const_kind {
+    PTX_CONST_BITS,
+    PTX_TID_X, PTX_TID_Y, PTX_TID_Z,
+    PTX_NTID_X, PTX_NTID_Y, PTX_NTID_Z,
+    PTX_CTAID_X, PTX_CTAID_Y, PTX_CTAID_Z,
+    PTX_NCTAID_X, PTX_NCTAID_Y, PTX_NCTAID_Z,
+    PTX_LANEID, PTX_WARPID, PTX_SMID,
+    PTX_LANEMASK_LT, PTX_LANEMASK_LE, PTX_LANEMASK_EQ, PTX_LANEMASK_GE, PTX_LANEMASK_GT
+};
+struct ptx_const {
+    enum ptx_const_kind kind;
+    int32_t slot;
+    int32_t bytes; /* 4 or 8; 1: a predicate (bits 0 or 1) */
+    uint64_t bits;
+};
+
+struct ptx_param {
+    int32_t off;   /* in the parameter block, aligned as declared */
+    int32_t bytes;
+};
+
+struct ptx_kernel {
+    const char *name;
+    const struct ptx_param *params;
+    int32_t n_params;
+    int32_t param_bytes;
+    int32_t shared_bytes; /* declared; dynamic shared memory begins here, aligned to 1024
+                             (symbols of ".extern .shared" resolve to it) */
+    int32_t local_bytes;  /* per thread */
+    int32_t max_threads;  /* .maxntid's product, 0 if none */
+    size_t file_bytes;    /* of a warp's register file */
+    const struct ptx_const *consts;
+    int32_t n_consts;
+    struct ptx_insn *insns;
+    int32_t n_insns;
+};
+
+/* A variable of the module: .global or .const, initialised. */
+struct ptx_variable {
+    const char *name;
+    uint8_t *data; /* machine memory: its address is what symbols resolve to */
+    size_t bytes;
+    bool is_const;
+};
+
+struct ptx_module {
+    struct ptx_kernel *kernels;
+    int32_t n_kernels;
+    struct ptx_variable *variables;
+    int32_t n_variables;
+    int32_t target;   /* 90 of "sm_90a" */
+    bool is_specific; /* the "a" */
+};
+
+/* text: n_bytes, need not end in NUL. Every instruction has been bound (machine_bind)
+ * on return. */
+WARN_UNUSED int ptx_module_parse(const char *text, size_t n_bytes, const char *name,
+                                 struct ptx_module **out);
+void ptx_module_free(struct ptx_module *m);
+const struct ptx_kernel *ptx_module_kernel(const struct ptx_module *m, const char *name);
+
+/* mnemonic tests for bind functions: does the instruction have this part? which of the
+ * candidates (NULL-terminated) has it, or -1? */
+bool ptx_has(const struct ptx_insn *i, const char *part);
+int32_t ptx_which(const struct ptx_insn *i, const char *const *candidates);
+
+#endif
