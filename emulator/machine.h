@@ -37,6 +37,7 @@
 enum {
     MACHINE_MAX_WARPS = 32,
     MACHINE_MAX_BARRIERS = 16,
+    MACHINE_SEEN = 4, /* allocations that a warp remembers */
     MACHINE_SHARED_LIMIT = 227 * 1024, /* of a block, as on compute capability 9.0 */
     MACHINE_SHARED_STATIC = 48 * 1024  /* more needs the function attribute */
 };
@@ -59,6 +60,14 @@ struct machine_split {
 };
 
 struct machine_block;
+struct machine_state;
+struct counts_kernel;
+
+/* Part of an allocation's record, see machine_alloc. */
+struct machine_range {
+    uintptr_t begin;
+    size_t bytes; /* 0: none */
+};
 
 struct machine_warp {
     uint8_t *file; /* the register file: slots of ptx.h */
@@ -69,8 +78,14 @@ struct machine_warp {
     int32_t n_splits;
     int32_t current; /* the split being run */
     uint8_t *local;  /* (lane, kernel->local_bytes) */
-    bool is_waiting; /* its last instruction answered MACHINE_WAIT */
+    bool is_waiting;  /* all its splits answered MACHINE_WAIT */
+    uint32_t waiting; /* bit s: split s did in this turn */
+    uint32_t exist;   /* lanes that the block's size gives it */
+    int32_t patience; /* turns that ended diverged, see emulator/machine_warp.c */
+    uint64_t n_done;  /* instructions */
     uint64_t rng;
+    struct machine_range seen[MACHINE_SEEN]; /* last hits of emulator/memory.c */
+    uint64_t seen_version;
     struct async_warp *async; /* emulator/async.h's, per warp */
 };
 
@@ -86,6 +101,8 @@ struct machine_block {
     struct barrier_state *barriers; /* emulator/control.c's, MACHINE_MAX_BARRIERS */
     struct async_block *async;      /* emulator/async.h's */
     struct race_block *race;        /* the race checker's, NULL if off */
+    struct counts_kernel *counts;   /* emulator/counts.h's, NULL if off */
+    struct machine_state *state;    /* of the launch; NULL in a test's own block */
 };
 
 /* Runs all blocks. 0, or ERR_DEVICE after a fault, whose text is in the status message
