@@ -60,10 +60,10 @@ static inline enum machine_next machine_aligned(const struct machine_warp *w,
     return mask == w->alive ? MACHINE_NEXT : MACHINE_WAIT;
 }
 
-/* For instructions with a member mask (a 32-bit operand's slot): which lanes of mask may
- * run now? MACHINE_NEXT and *ready (never 0), MACHINE_WAIT, or a fault where a lane is
- * not a member of its own mask, the mask names an exited lane, or lanes that meet at i
- * give different masks that overlap. When *ready is not all of mask the executor does
+/* For instructions with a member mask (a 32-bit operand's slot): which lanes of mask
+ * may run now? MACHINE_NEXT and *ready (never 0), MACHINE_WAIT, or a fault where a lane
+ * is not a member of its own mask, the mask names an exited lane, or lanes that meet at
+ * i give different masks that overlap. When *ready is not all of mask the executor does
  * its work for *ready and ends with machine_jump(w, i, mask & ~*ready, its own pc);
  * machine_ready_done does this. */
 enum machine_next machine_ready(struct machine_warp *w, const struct ptx_insn *i,
