@@ -69,6 +69,7 @@ struct machine_warp {
     int32_t n_splits;
     int32_t current; /* the split being run */
     uint8_t *local;  /* (lane, kernel->local_bytes) */
+    uint32_t carry;  /* the lanes' condition code CC.CF, of add.cc and the like */
     bool is_waiting; /* its last instruction answered MACHINE_WAIT */
     uint64_t rng;
     struct async_warp *async; /* emulator/async.h's, per warp */
