@@ -20,22 +20,41 @@ enum { PTX_LANES = 32, PTX_MAX_PARTS = 16, PTX_MAX_OPERANDS = 10 };
 
 /* A register is a slot of a warp's register file: a byte offset. 8- to 32-bit registers
  * hold 32 lanes of uint32_t (narrow values zero-extended), 64-bit ones 32 of uint64_t,
- * predicates one uint32_t whose bit l is lane l. Immediates and special registers that
- * do not change while a warp runs (%tid, %ctaid, %ntid, %nctaid, %laneid, %warpid) have
- * slots too, filled when the warp starts: an executor sees only slots. An immediate has
- * the width of the instruction's type where it stands; see ptx_const.
+ * 128-bit ones two such arrays (low halves, then high halves), predicates one uint32_t
+ * whose bit l is lane l. Immediates and special registers that do not change while a
+ * warp runs (%tid, %ctaid, %ntid, %nctaid, %laneid, %warpid) have slots too, filled when
+ * the warp starts: an executor sees only slots.
+ *
+ * Immediates: the parser lays one out for the instruction's main type, which is the last
+ * part that names a type ("mul.wide.s32": s32), of slct the first; 32 bits if no part
+ * does. So the operands of that type need no care, floats included (0d literals become
+ * f32 where the type is f32), and 8- and 16-bit ones are zero-extended as registers are.
+ * For every operand of another width (shift counts, the c of mad.wide, masks and lanes of
+ * shfl and vote, positions of bfe, ids of barriers, counts of mbarriers, the halves of a
+ * mov.b64 {a, b}) the bind function calls ptx_want or ptx_want_pred, which lays it out
+ * anew. The slot of an immediate is given after bind: bind functions may read its `bits`,
+ * and must not copy its `slot`.
+ *
+ * Special registers that change, or depend on the launch in another way, are read by mov
+ * alone, and then are the mnemonic's second part instead of an operand:
+ * "mov.u64 %rd1, %clock64" has the parts {"mov", "%clock64", "u64"} and one operand. So
+ * are %clock, %clock_hi, %globaltimer, %globaltimer_lo, %globaltimer_hi,
+ * %dynamic_smem_size, %total_smem_size. The ones of clusters are those of size 1.
  */
 enum ptx_operand_kind {
     PTX_NONE,
-    PTX_REG,     /* slot, bytes (4 or 8) */
+    PTX_REG,     /* slot, bytes (4, 8 or 16) */
     PTX_PRED,    /* slot; negated: written !%p */
-    PTX_IMM,     /* slot, bytes; bits: its value, sign-extended (floats: their bits) */
-    PTX_ADDRESS, /* [base + bits]: slot of the base register, or slot < 0 and bits the
-                    whole address, symbols resolved (space-relative for .shared and
-                    .param); coords: items[] are the registers of "{x, y}" behind the
-                    base in tensor instructions */
+    PTX_IMM,     /* slot, bytes (4, 8; 1: a predicate); bits: its value, sign-extended
+                    (floats: their bits). Symbols' addresses are immediates: relative to
+                    their space for .shared, .local and .param */
+    PTX_ADDRESS, /* [base + bits]: slot and bytes of the base register, or slot < 0 and
+                    bits the whole address, symbols resolved (relative to their space for
+                    .shared, .local and .param); items[]: the coordinates of
+                    "[base, {x, y}]" in tensor instructions */
     PTX_VECTOR,  /* {a, b, ...}: items */
-    PTX_LABEL,   /* bits: index of the target instruction */
+    PTX_LABEL,   /* bits: index of the target instruction. The list of brx.idx is a
+                    PTX_VECTOR of them */
     PTX_SINK     /* "_" */
 };
 
@@ -44,8 +63,10 @@ struct ptx_operand {
     int32_t slot;
     int32_t bytes;
     bool negated;
+    bool is_float; /* IMM: was written as one */
+    uint8_t width; /* IMM: the bytes that count, 1 2 4 8; those above are 0 in the slot */
     int64_t bits;
-    const struct ptx_operand *items; /* VECTOR, or the coordinates of an ADDRESS */
+    struct ptx_operand *items; /* VECTOR, or the coordinates of an ADDRESS */
     int32_t n_items;
 };
 
@@ -139,9 +160,22 @@ WARN_UNUSED int ptx_module_parse(const char *text, size_t n_bytes, const char *n
 void ptx_module_free(struct ptx_module *m);
 const struct ptx_kernel *ptx_module_kernel(const struct ptx_module *m, const char *name);
 
-/* mnemonic tests for bind functions: does the instruction have this part? which of the
- * candidates (NULL-terminated) has it, or -1? */
+/* --- for bind functions --- */
+/* Does the mnemonic have this part? Index of the first candidate (NULL-terminated list)
+ * that it has, or -1. */
 bool ptx_has(const struct ptx_insn *i, const char *part);
 int32_t ptx_which(const struct ptx_insn *i, const char *const *candidates);
+/* Bytes of a type's name, 4 for "f32" and "bf16x2", 1 for "pred" and "b8"; 0: no type. */
+int32_t ptx_type_bytes(const char *part);
+/* Says that operand k is a value of `bytes` (1, 2, 4, 8, 16) bytes, or a vector of such.
+ * Registers: true if they have this width (4 for narrower ones). Immediates: lays them
+ * out in this width. Sinks and addresses: true. false for a missing operand, a predicate,
+ * a label. */
+bool ptx_want(struct ptx_insn *i, int32_t k, int32_t bytes);
+/* Operand k is a predicate, or an immediate that becomes one (0 is false); its value is
+ * *machine_pred(w, slot), complemented if `negated`. */
+bool ptx_want_pred(struct ptx_insn *i, int32_t k);
+/* The mnemonic's parts joined again, for messages; cut to fit. Returns out. */
+const char *ptx_mnemonic(const struct ptx_insn *i, char *out, size_t out_bytes);
 
 #endif
