@@ -78,6 +78,7 @@ struct machine_warp {
     int32_t n_splits;
     int32_t current;  /* the split being run */
     uint8_t *local;   /* (lane, kernel->local_bytes) */
+    uint32_t carry;   /* the lanes' condition code CC.CF, of add.cc and the like */
     bool is_waiting;  /* all its splits answered MACHINE_WAIT */
     uint32_t waiting; /* bit s: split s did in this turn */
     uint32_t exist;   /* lanes that the block's size gives it */
