@@ -94,19 +94,25 @@ static inline uint32_t *words_of(const char *body, int32_t blocks, int32_t threa
     return out;
 }
 
-/* The kernel must end in a fault whose text has these words. */
-static inline void must_fault(const struct ptx_case *c, const char *const *words)
+/* The kernel must end in a fault whose text has these words, up to a NULL. */
+static inline void must_fault(const char *body, int32_t blocks, int32_t threads,
+                              uint64_t argument, ...) __attribute__((sentinel));
+static inline void must_fault(const char *body, int32_t blocks, int32_t threads,
+                              uint64_t argument, ...)
 {
     const enum log_level level = log_get_level();
     log_set_level(LOG_OFF);
-    const int status = run_ptx(c);
+    const int status = run_ptx(&(struct ptx_case){
+        .body = body, .blocks = blocks, .threads = threads, .arg = {argument}});
     log_set_level(level);
     assert_int_equal(status, ERR_DEVICE);
-    for (; *words != NULL; words++) {
-        if (strstr(status_message(), *words) == NULL)
-            fail_msg("'%s' is not in: %s", *words, status_message());
+    va_list words;
+    va_start(words, argument);
+    for (const char *word; (word = va_arg(words, const char *)) != NULL;) {
+        if (strstr(status_message(), word) == NULL)
+            fail_msg("'%s' is not in: %s", word, status_message());
     }
+    va_end(words);
 }
-#define MUST_FAULT(c, ...) must_fault((c), (const char *const[]){__VA_ARGS__, NULL})
 
 #endif

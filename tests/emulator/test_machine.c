@@ -111,11 +111,9 @@ static void test_computed_branch(void **state)
     for (uint32_t n = 0; n < 64; n++)
         assert_int_equal(out[n], 10 + n % 3);
     assert_int_equal(machine_free(out), STATUS_OK);
-    MUST_FAULT(&(struct ptx_case){.body = "ts: .branchtargets L0, L1;\n"
-                                          "brx.idx %r1, ts;\nL0:\nL1:\n",
-                                  .blocks = 1,
-                                  .threads = 8},
-               "brx.idx", "thread (2, 0, 0)", "target 2 of 2");
+    must_fault("ts: .branchtargets L0, L1;\n"
+               "brx.idx %r1, ts;\nL0:\nL1:\n",
+               1, 8, 0, "brx.idx", "thread (2, 0, 0)", "target 2 of 2", NULL);
 }
 
 /* The launch's blocks all run, each once, whatever core takes them. */
@@ -172,21 +170,17 @@ static void test_lanes_take_turns(void **state)
 static void test_traps(void **state)
 {
     (void)state;
-    MUST_FAULT(&(struct ptx_case){.body = "setp.eq.u32 %p0, %r0, 70;\n@%p0 trap;\n",
-                                  .blocks = 2,
-                                  .threads = 64},
-               "k, PTX line", "trap", "block (1, 0, 0)", "thread (6, 0, 0)");
+    must_fault("setp.eq.u32 %p0, %r0, 70;\n@%p0 trap;\n", 2, 64, 0, "k, PTX line",
+               "trap", "block (1, 0, 0)", "thread (6, 0, 0)", NULL);
 }
 
 /* After a fault the launch's other blocks end, too, and the next launch is sound. */
 static void test_after_fault(void **state)
 {
     (void)state;
-    MUST_FAULT(&(struct ptx_case){.body = "setp.eq.u32 %p0, %r3, 3;\n@%p0 trap;\n"
-                                          "FOREVER:\nbra FOREVER;\n",
-                                  .blocks = 8,
-                                  .threads = 32},
-               "trap");
+    must_fault("setp.eq.u32 %p0, %r3, 3;\n@%p0 trap;\n"
+               "FOREVER:\nbra FOREVER;\n",
+               8, 32, 0, "trap", NULL);
     uint32_t *const out = words_of("st.global.u32 [%rd4], 1;\n", 2, 32);
     for (uint32_t n = 0; n < 64; n++)
         assert_int_equal(out[n], 1);
