@@ -178,9 +178,8 @@ static void test_traps(void **state)
 static void test_after_fault(void **state)
 {
     (void)state;
-    must_fault("setp.eq.u32 %p0, %r3, 3;\n@%p0 trap;\n"
-               "FOREVER:\nbra FOREVER;\n",
-               8, 32, 0, "trap", NULL);
+    must_fault("setp.eq.u32 %p0, %r3, 0;\n@%p0 trap;\nFOREVER:\nbra FOREVER;\n", 8, 32,
+               0, "trap", NULL);
     uint32_t *const out = words_of("st.global.u32 [%rd4], 1;\n", 2, 32);
     for (uint32_t n = 0; n < 64; n++)
         assert_int_equal(out[n], 1);
