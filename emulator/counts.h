@@ -31,6 +31,7 @@ enum counts_kind {
 /* A launch of the kernel begins. NULL if counters are off. Thread-safe. */
 struct counts_kernel *counts_launch(const char *name);
 void counts_add(struct counts_kernel *c, enum counts_kind kind, int64_t n);
+int64_t counts_of(const char *name, enum counts_kind kind); /* so far, of a kernel */
 
 /* An access of `bytes` bytes of each lane in mask; at: addresses, of shared memory
  * relative to it. */

@@ -291,24 +291,10 @@ static int check_sizes(const struct machine_launch *l)
     return STATUS_OK;
 }
 
-/* So that no pc leaves the kernel: its last instruction does not fall through. */
-static int check_end(const struct ptx_kernel *k)
-{
-    static const char *const ends[] = {"ret", "exit", "trap", "bra", "brx", NULL};
-    bool is_end = false;
-    for (int32_t n = 0; ends[n] != NULL && k->n_insns > 0; n++) {
-        const struct ptx_insn *const last = &k->insns[k->n_insns - 1];
-        is_end |= strcmp(last->part[0], ends[n]) == 0 && last->guard < 0;
-    }
-    return is_end ? STATUS_OK
-                  : ERR(ERR_INPUT, "%s: its last instruction does not end it", k->name);
-}
-
 int machine_run(const struct machine_launch *launch)
 {
     struct machine_state state = {.launch = launch};
     TRY(check_sizes(launch));
-    TRY(check_end(launch->kernel));
     struct counts_kernel *const counts = counts_launch(launch->kernel->name);
     const int64_t n_blocks = (int64_t)launch->grid.x * launch->grid.y * launch->grid.z;
     const int n_cores = omp_get_max_threads();

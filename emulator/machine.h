@@ -83,6 +83,7 @@ struct machine_warp {
     uint32_t exist;   /* lanes that the block's size gives it */
     int32_t patience; /* turns that ended diverged, see emulator/machine_warp.c */
     uint64_t n_done;  /* instructions */
+    uint32_t carry;   /* the lanes' condition code CC.CF, of add.cc and the like */
     uint64_t rng;
     struct machine_range seen[MACHINE_SEEN]; /* last hits of emulator/memory.c */
     uint64_t seen_version;

@@ -5,7 +5,8 @@
  * Source of all facts: NVIDIA, "Parallel Thread Execution ISA" 9.0.
  *
  * Ownership: a module owns everything it points to, until ptx_module_free.
- * Errors: text that is not understood is ERR_INPUT with line and column.
+ * Errors: text that is not understood is ERR_INPUT, "name:line:column: what". Functions
+ * and call are not: .func is passed over, call is an error.
  */
 #ifndef EMULATOR_PTX_H
 #define EMULATOR_PTX_H
@@ -87,11 +88,11 @@ typedef enum machine_next (*ptx_run_fn)(struct machine_warp *w, const struct ptx
 
 struct ptx_insn {
     ptx_run_fn run;
-    struct ptx_operand o[PTX_MAX_OPERANDS]; /* in the order written; "d|p" are two */
-    int32_t n_operands;
     int32_t guard; /* slot of the predicate, or -1 */
     bool guard_not;
+    int32_t n_operands;
     int32_t option[4]; /* what the op's bind function worked out from the mnemonic */
+    struct ptx_operand o[PTX_MAX_OPERANDS]; /* in the order written; "d|p" are two */
     /* the mnemonic's parts: "ld.global.v2.f32" is {"ld", "global", "v2", "f32"} */
     const char *part[PTX_MAX_PARTS];
     int32_t n_parts;
@@ -125,14 +126,15 @@ struct ptx_kernel {
     const struct ptx_param *params;
     int32_t n_params;
     int32_t param_bytes;
-    int32_t shared_bytes; /* declared; dynamic shared memory begins here, aligned to 1024
-                             (symbols of ".extern .shared" resolve to it) */
+    int32_t shared_bytes; /* declared. Dynamic shared memory begins here, aligned to 1024:
+                             what ".extern .shared" symbols resolve to. A multiple of
+                             1024 if the kernel uses such a symbol */
     int32_t local_bytes;  /* per thread */
     int32_t max_threads;  /* .maxntid's product, 0 if none */
     size_t file_bytes;    /* of a warp's register file */
     const struct ptx_const *consts;
     int32_t n_consts;
-    struct ptx_insn *insns;
+    struct ptx_insn *insns; /* the last one is ret, exit, or no way leads past it */
     int32_t n_insns;
 };
 
