@@ -10,10 +10,11 @@
 /* X(name, bytes) */
 #define TYPE_LIST(X)                                                                   \
     X(pred, 1)                                                                         \
-    X(b8, 1) X(u8, 1) X(s8, 1) X(e4m3, 1) X(e5m2, 1) X(b16, 2) X(u16, 2) X(s16, 2)     \
-        X(f16, 2) X(bf16, 2) X(e4m3x2, 2) X(e5m2x2, 2) X(b32, 4) X(u32, 4) X(s32, 4)   \
-            X(f32, 4) X(f16x2, 4) X(bf16x2, 4) X(tf32, 4) X(u16x2, 4) X(s16x2, 4)      \
-                X(b64, 8) X(u64, 8) X(s64, 8) X(f64, 8) X(f32x2, 8) X(b128, 16)
+    X(b8, 1)                                                                           \
+    X(u8, 1) X(s8, 1) X(e4m3, 1) X(e5m2, 1) X(b16, 2) X(u16, 2) X(s16, 2) X(f16, 2)    \
+        X(bf16, 2) X(e4m3x2, 2) X(e5m2x2, 2) X(b32, 4) X(u32, 4) X(s32, 4) X(f32, 4)   \
+            X(f16x2, 4) X(bf16x2, 4) X(tf32, 4) X(u16x2, 4) X(s16x2, 4) X(b64, 8)      \
+                X(u64, 8) X(s64, 8) X(f64, 8) X(f32x2, 8) X(b128, 16)
 
 int32_t ptx_type_bytes(const char *part)
 {
