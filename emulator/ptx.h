@@ -65,8 +65,8 @@ struct ptx_operand {
     int32_t bytes;
     bool negated;
     bool is_float; /* IMM: was written as one */
-    uint8_t
-        width; /* IMM: the bytes that count, 1 2 4 8; those above are 0 in the slot */
+    uint8_t width; /* IMM: the bytes that count, 1 2 4 8; those above are 0 in the slot.
+                      REG: the bytes it was declared with, 0 of special registers */
     int64_t bits;
     struct ptx_operand *items; /* VECTOR, or the coordinates of an ADDRESS */
     int32_t n_items;

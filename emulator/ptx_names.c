@@ -78,22 +78,35 @@ static int32_t slot_bytes(int32_t bytes)
     return bytes == 1 ? (int32_t)sizeof(uint32_t) : bytes * PTX_LANES;
 }
 
+/* The innermost register of this name, *index: which of a range. */
+static const struct ptx_name *find_register(const struct ptx_names *s, const char *text,
+                                            int32_t len, int64_t *index)
+{
+    const struct ptx_name *e = ptx_names_find(s, text, len, false);
+    const struct ptx_name *range = find_range(s, text, len, index);
+    if (range && (!e || e->depth < range->depth))
+        return range;
+    *index = 0;
+    return e && e->kind == PTX_N_REG ? e : NULL;
+}
+
 bool ptx_names_register(const struct ptx_names *s, const char *text, int32_t len,
                         int32_t *slot_out, int32_t *bytes_out)
 {
     int64_t index = 0;
-    const struct ptx_name *e = ptx_names_find(s, text, len, false);
-    const struct ptx_name *range = find_range(s, text, len, &index);
-    if (range && (!e || e->depth < range->depth)) {
-        *slot_out = range->slot + (int32_t)index * slot_bytes(range->bytes);
-        *bytes_out = range->bytes;
-        return true;
-    }
-    if (!e || e->kind != PTX_N_REG)
+    const struct ptx_name *e = find_register(s, text, len, &index);
+    if (!e)
         return false;
-    *slot_out = e->slot;
+    *slot_out = e->slot + (int32_t)index * slot_bytes(e->bytes);
     *bytes_out = e->bytes;
     return true;
+}
+
+int32_t ptx_names_width(const struct ptx_names *s, const char *text, int32_t len)
+{
+    int64_t index = 0;
+    const struct ptx_name *e = find_register(s, text, len, &index);
+    return e ? e->width : 0;
 }
 
 bool ptx_names_add(struct ptx_names *s, const struct ptx_name *entry)
