@@ -58,8 +58,7 @@ static void test_body_errors(void **state)
                         "3:23: more than 64 MiB of registers");
     ptx_text_body_fails(".reg .b32 r;\nld.shared.u32 r, [x];\n",
                         "4:19: 'x' is not declared");
-    ptx_text_body_fails(".reg .b32 r;\n@r ret;\n",
-                        "4:2: expected a predicate behind '@'");
+    ptx_text_body_fails(".reg .b32 r;\n@r ret;\n", "4:2: expected a predicate");
     ptx_text_body_fails(".reg .b32 r;\nmov.b32 r r;\n",
                         "4:11: found 'r', expected ','");
     ptx_text_body_fails(".reg .b32 r;\nmov.b32 r, 12x;\n", "4:14: 'x' in a number");
