@@ -11,6 +11,12 @@
 
 static inline void move_put_u32(uint32_t *d, const uint32_t *v, uint32_t mask)
 {
+    if (mask == UINT32_MAX) {
+#pragma GCC ivdep
+        for (int32_t l = 0; l < PTX_LANES; l++)
+            d[l] = v[l];
+        return;
+    }
 #pragma GCC ivdep
     for (int32_t l = 0; l < PTX_LANES; l++)
         d[l] = mask >> l & 1 ? v[l] : d[l];
@@ -18,6 +24,12 @@ static inline void move_put_u32(uint32_t *d, const uint32_t *v, uint32_t mask)
 
 static inline void move_put_u64(uint64_t *d, const uint64_t *v, uint32_t mask)
 {
+    if (mask == UINT32_MAX) {
+#pragma GCC ivdep
+        for (int32_t l = 0; l < PTX_LANES; l++)
+            d[l] = v[l];
+        return;
+    }
 #pragma GCC ivdep
     for (int32_t l = 0; l < PTX_LANES; l++)
         d[l] = mask >> l & 1 ? v[l] : d[l];

@@ -16,10 +16,17 @@ typedef uint32_t (*order_fn)(const void *a, const void *b);
 /* X(name, type, order) */
 #define ORDER_LIST(X)                                                                  \
     X(eq_b32, uint32_t, ==)                                                            \
-    X(lt_u32, uint32_t, <) X(lt_s32, int32_t, <) X(eq_b64, uint64_t, ==)               \
-        X(lt_u64, uint64_t, <) X(lt_s64, int64_t, <) X(eq_f32, float, ==)              \
-            X(lt_f32, float, <) X(le_f32, float, <=) X(eq_f64, double, ==)             \
-                X(lt_f64, double, <) X(le_f64, double, <=)
+    X(lt_u32, uint32_t, <)                                                             \
+    X(lt_s32, int32_t, <)                                                              \
+    X(eq_b64, uint64_t, ==)                                                            \
+    X(lt_u64, uint64_t, <)                                                             \
+    X(lt_s64, int64_t, <)                                                              \
+    X(eq_f32, float, ==)                                                               \
+    X(lt_f32, float, <)                                                                \
+    X(le_f32, float, <=)                                                               \
+    X(eq_f64, double, ==)                                                              \
+    X(lt_f64, double, <)                                                               \
+    X(le_f64, double, <=)
 
 #define X(name, type, order)                                                           \
     static uint32_t name(const void *a, const void *b)                                 \
