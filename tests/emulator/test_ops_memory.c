@@ -215,11 +215,6 @@ static void test_contention(void **state)
              "red.global.add.f64 [%rd0+24], 0d3FE0000000000000;\n"
              "red.shared.add.u64 [s], 1;\nred.relaxed.cta.shared.add.f32 [s+8], "
              "0f3F800000;\nbar.sync 0;\n"
-             "LOCK:\natom.acquire.gpu.global.cas.b32 %r5, [%rd0+32], 0, 1;\n"
-             "setp.ne.u32 %p1, %r5, 0;\n@%p1 bra LOCK;\n"
-             "ld.global.u32 %r6, [%rd0+36];\nadd.u32 %r6, %r6, 1;\n"
-             "st.global.u32 [%rd0+36], %r6;\n"
-             "atom.release.gpu.global.exch.b32 %r5, [%rd0+32], 0;\n"
              "@%p0 ld.shared.u32 %r7, [s];\n@%p0 ld.shared.f32 %f1, [s+8];\n"
              "@%p0 red.add.u32 [%rd0+40], %r7;\n@%p0 red.add.f32 [%rd0+44], %f1;\n",
              BLOCKS, THREADS, at, NULL);
@@ -233,9 +228,24 @@ static void test_contention(void **state)
     assert_int_equal(wide[1], (uint64_t)n * (n - 1) / 2);
     assert_int_equal((int64_t)wide[2], -(int64_t)(n - 1));
     assert_true(d == 0.5 * n);
-    assert_int_equal(at[9], n);
     assert_int_equal(at[10], n);
     assert_true(f[11] == (float)n);
+    assert_int_equal(machine_free(at), STATUS_OK);
+}
+
+/* A lock that every lane of two blocks takes once, from within its warp. */
+static void test_lock(void **state)
+{
+    (void)state;
+    uint32_t *const at = device_words(2);
+    run_with("LOCK:\natom.acquire.gpu.global.cas.b32 %r5, [%rd0], 0, 1;\n"
+             "setp.ne.u32 %p1, %r5, 0;\n@%p1 bra LOCK;\n"
+             "ld.global.u32 %r6, [%rd0+4];\nadd.u32 %r6, %r6, 1;\n"
+             "st.global.u32 [%rd0+4], %r6;\n"
+             "atom.release.gpu.global.exch.b32 %r5, [%rd0], 0;\n",
+             2, 32, at, NULL);
+    assert_int_equal(at[0], 0);
+    assert_int_equal(at[1], 64);
     assert_int_equal(machine_free(at), STATUS_OK);
 }
 
@@ -292,10 +302,10 @@ static void test_hints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_narrow_loads), cmocka_unit_test(test_vectors_and_stores),
-        cmocka_unit_test(test_patterns),     cmocka_unit_test(test_atomic_results),
-        cmocka_unit_test(test_contention),   cmocka_unit_test(test_atomic_floats),
-        cmocka_unit_test(test_hints),
+        cmocka_unit_test(test_narrow_loads),  cmocka_unit_test(test_vectors_and_stores),
+        cmocka_unit_test(test_patterns),      cmocka_unit_test(test_atomic_results),
+        cmocka_unit_test(test_contention),    cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_atomic_floats), cmocka_unit_test(test_hints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
