@@ -78,12 +78,12 @@ struct machine_warp {
     int32_t n_splits;
     int32_t current;  /* the split being run */
     uint8_t *local;   /* (lane, kernel->local_bytes) */
-    uint32_t carry;   /* the lanes' condition code CC.CF, of add.cc and the like */
     bool is_waiting;  /* all its splits answered MACHINE_WAIT */
     uint32_t waiting; /* bit s: split s did in this turn */
     uint32_t exist;   /* lanes that the block's size gives it */
     int32_t patience; /* turns that ended diverged, see emulator/machine_warp.c */
     uint64_t n_done;  /* instructions */
+    uint32_t carry;   /* the lanes' condition code CC.CF, of add.cc and the like */
     uint64_t rng;
     struct machine_range seen[MACHINE_SEEN]; /* last hits of emulator/memory.c */
     uint64_t seen_version;

@@ -178,6 +178,7 @@ static int declare_label(struct ptx_parser *p)
     for (const char *c = l->p; c < l->end && *c != ';'; c++)
         n_commas += *c == ',';
     entry.kind = PTX_N_TARGETS;
+    entry.value = 0; /* labels so far */
     entry.items = arena_take(&p->owned->arena,
                              (size_t)(n_commas + 1) * sizeof *entry.items);
     do {

@@ -43,17 +43,24 @@ static uint32_t hash_of(const char *text, int32_t len)
     return h ^ h >> 15;
 }
 
-struct ptx_name *ptx_names_find(const struct ptx_names *s, const char *text,
-                                int32_t len, bool is_range)
+/* The innermost of this text; of ranges (is_range) the innermost with an index. */
+static struct ptx_name *find(const struct ptx_names *s, const char *text, int32_t len,
+                             bool is_range, int64_t index)
 {
     const uint32_t hash = hash_of(text, len);
     for (int32_t i = s->buckets[hash % N_BUCKETS]; i >= 0; i = s->entries[i].next) {
         struct ptx_name *e = &s->entries[i];
         if (e->hash == hash && e->len == len && (e->kind == PTX_N_RANGE) == is_range &&
-            memcmp(e->text, text, (size_t)len) == 0)
+            (!is_range || index < e->value) && memcmp(e->text, text, (size_t)len) == 0)
             return e;
     }
     return NULL;
+}
+
+struct ptx_name *ptx_names_find(const struct ptx_names *s, const char *text,
+                                int32_t len, bool is_range)
+{
+    return find(s, text, len, is_range, -1);
 }
 
 /* "%r12" of "%r<20>": the range, and 12 */
@@ -69,8 +76,7 @@ static const struct ptx_name *find_range(const struct ptx_names *s, const char *
     *index = 0;
     for (int32_t i = prefix; i < len; i++)
         *index = *index * 10 + (text[i] - '0');
-    const struct ptx_name *e = ptx_names_find(s, text, prefix, true);
-    return e && *index < e->value ? e : NULL;
+    return find(s, text, prefix, true, *index);
 }
 
 static int32_t slot_bytes(int32_t bytes)
