@@ -135,7 +135,9 @@ static int64_t run_split(struct machine_warp *w, int32_t limit, int64_t left)
             now->pc++;
             break;
         case MACHINE_JUMP:
-            if (w->n_splits != 1 || limit != INT32_MAX)
+            /* after an exit `now` may be gone, or another that waits */
+            if (w->n_splits != 1 || limit != INT32_MAX || now != w->split ||
+                w->waiting != 0)
                 return left;
             break;
         case MACHINE_WAIT:
