@@ -92,7 +92,9 @@ SRC_dist    := $(filter-out $(if $(HAVE_MPI),dist/dist_nompi.c,dist/dist_mpi.c),
 SRC_dist_cu := $(if $(HAVE_CUDA),$(wildcard dist/*.cu))
 SRC_core    := $(wildcard core/*.c)
 # runs the kernels' PTX on the CPU, for tests; its CUDA API needs the toolkit's headers
-SRC_emulator := $(filter-out $(if $(HAVE_CUDA),,emulator/runtime%),$(wildcard emulator/*.c))
+NO_CUDA = $(if $(HAVE_CUDA),,emulator/runtime% tests/emulator/runtime% tests/emulator/test_runtime%)
+EMULATOR_LINKS := $(filter 4,$(words $(wildcard $(foreach f,race ops_move ops_float ops_matrix,emulator/$(f).c))))
+SRC_emulator := $(filter-out $(NO_CUDA),$(wildcard emulator/*.c))
 # cpu/cpu.c once; every other file of cpu/ once per instruction set
 SRC_cpu_isa := $(filter-out cpu/cpu.c,$(wildcard cpu/*.c))
 
@@ -123,7 +125,7 @@ $(foreach f,$(FOLDERS) cuda_ops emulator,$(eval $(call stamp_rule,lib$(f),$$(OBJ
 
 $(O)/dist/%.o: CFLAGS_ALL += $(MPI_CFLAGS)
 $(O)/emulator/%.o: CFLAGS_ALL += $(EMULATOR_CFLAGS)
-$(O)/emulator/runtime%.o $(O)/tests/emulator/test_runtime.o $(O)/tests/cuda/%.o: CFLAGS_ALL += $(if $(HAVE_CUDA),-isystem $(CUDA_HOME)/include)
+$(O)/emulator/%.o $(O)/tests/emulator/%.o $(O)/tests/cuda/%.o: CFLAGS_ALL += $(if $(HAVE_CUDA),-isystem $(CUDA_HOME)/include)
 # only main.c names a backend, so only it knows whether this one exists
 $(O)/grpo/main.o: CFLAGS_ALL += -DHAVE_CUDA=$(if $(HAVE_CUDA),1,0)
 $(O)/grpo/main.o: $(O)/cuda_flags.stamp
@@ -178,13 +180,12 @@ DEPS_reward = reward core
 DEPS_model = model dist cpu core
 DEPS_rollout = rollout model reward dist cpu core
 DEPS_grpo = grpo rollout model reward dist cpu core
-TEST_FOLDERS = $(FOLDERS) emulator $(if $(HAVE_CUDA),cuda)
-TESTS := $(filter-out $(if $(HAVE_CUDA),,tests/emulator/test_runtime%),\
-    $(foreach f,$(TEST_FOLDERS),$(sort $(wildcard tests/$(f)/test_*.c))))
+TEST_FOLDERS = $(FOLDERS) $(if $(EMULATOR_LINKS),emulator) $(if $(HAVE_CUDA),cuda)
+TESTS := $(filter-out $(NO_CUDA),$(foreach f,$(TEST_FOLDERS),$(sort $(wildcard tests/$(f)/test_*.c))))
 TEST_BINS := $(patsubst %.c,$(O)/%,$(TESTS))
 define test_rule
 $(O)/tests/$(1)/%: $(O)/tests/$(1)/%.o \
-    $(call obj,$(filter-out $(TESTS),$(wildcard tests/$(1)/*.c))) $(foreach f,$(DEPS_$(1)),$(O)/lib$(f).a)
+    $(call obj,$(filter-out $(TESTS) $(NO_CUDA),$(wildcard tests/$(1)/*.c))) $(foreach f,$(DEPS_$(1)),$(O)/lib$(f).a)
 	$$(call say,LD,$$@)
 	$(Q)$$(CC) $$(LDFLAGS_ALL) $$(filter %.o %.a,$$^) $$(LIBS) $$(if $$(filter %libdist.a,$$^),$$(MPI_LIBS) $$(NCCL_LIBS)) \
 	    $$(if $$(filter %libcuda_ops.a %libdist.a,$$^),$$(CUDA_LIBS)) -lcmocka -o $$@

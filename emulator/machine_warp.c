@@ -29,7 +29,7 @@ enum {
 };
 /* Instructions after which a warp counts as hung: minutes, where no kernel of ours
  * takes more than seconds. */
-static const uint64_t hung_after = (uint64_t)1 << 34;
+static const uint64_t hung_after = (uint64_t)1 << 32;
 
 static void remove_split(struct machine_warp *w, int32_t s)
 {
@@ -119,6 +119,7 @@ static int64_t run_split(struct machine_warp *w, int32_t limit, int64_t left)
 {
     struct machine_split *const now = &w->split[w->current];
     const struct ptx_insn *const insns = w->block->launch->kernel->insns;
+    const bool is_alone = w->n_splits == 1;
     while (left > 0 && now->pc < limit) {
         const struct ptx_insn *const i = &insns[now->pc];
         uint32_t mask = now->mask;
@@ -135,9 +136,7 @@ static int64_t run_split(struct machine_warp *w, int32_t limit, int64_t left)
             now->pc++;
             break;
         case MACHINE_JUMP:
-            /* after an exit `now` may be gone, or another that waits */
-            if (w->n_splits != 1 || limit != INT32_MAX || now != w->split ||
-                w->waiting != 0)
+            if (!is_alone || w->n_splits != 1)
                 return left;
             break;
         case MACHINE_WAIT:

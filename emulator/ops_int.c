@@ -382,8 +382,10 @@ static ptx_run_fn bind(struct ptx_insn *i)
     X(add)                                                                             \
     X(addc)                                                                            \
     X(sub)                                                                             \
-    X(subc) X(mul) X(mul24) X(mad) X(mad24) X(madc) X(div) X(rem) X(min) X(max) X(neg) \
-        X(abs) X(sad) X(dp4a) X(dp2a)
+    X(subc)                                                                            \
+    X(mul)                                                                             \
+    X(mul24) X(mad) X(mad24) X(madc) X(div) X(rem) X(min) X(max) X(neg) X(abs) X(sad)  \
+        X(dp4a) X(dp2a)
 #define BITWISE(X)                                                                     \
     X(and)                                                                             \
     X(or)                                                                              \

@@ -103,9 +103,9 @@ static int skip_section(struct ptx_parser *p)
 
 static int parse_directive(struct ptx_parser *p, const char *word, bool is_extern)
 {
-    if (strcmp(word, "version") == 0)
-        return ptx_lex_skip_line(&p->lex);
     TRY(ptx_lex_next(&p->lex));
+    if (strcmp(word, "version") == 0)
+        return ptx_lex_next(&p->lex); /* what is used of it is known, or an error */
     if (strcmp(word, "target") == 0)
         return parse_target(p);
     if (strcmp(word, "address_size") == 0)

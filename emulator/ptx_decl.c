@@ -139,6 +139,19 @@ int ptx_place(struct ptx_parser *p, const struct ptx_shape *s, int32_t *end,
 
 /* --- initial values --- */
 
+static int take_addend(struct ptx_parser *p, uint64_t *sum)
+{
+    struct ptx_lex *l = &p->lex;
+    while (ptx_lex_is(l, '+') || ptx_lex_is(l, '-')) {
+        const bool is_minus = ptx_lex_is(l, '-');
+        int64_t add;
+        TRY(ptx_lex_next(l));
+        TRY(ptx_lex_take_int(l, 0, INT64_MAX, &add));
+        *sum += is_minus ? -(uint64_t)add : (uint64_t)add;
+    }
+    return 0;
+}
+
 static int symbol_address(struct ptx_parser *p, uint64_t *out)
 {
     struct ptx_lex *l = &p->lex;
@@ -150,14 +163,7 @@ static int symbol_address(struct ptx_parser *p, uint64_t *out)
                              l->t.text);
     *out = (uint64_t)n->value;
     TRY(ptx_lex_next(l));
-    if (ptx_lex_is(l, '+') || ptx_lex_is(l, '-')) {
-        const bool is_minus = ptx_lex_is(l, '-');
-        int64_t add;
-        TRY(ptx_lex_next(l));
-        TRY(ptx_lex_take_int(l, 0, INT64_MAX, &add));
-        *out += is_minus ? -(uint64_t)add : (uint64_t)add;
-    }
-    return 0;
+    return take_addend(p, out);
 }
 
 /* "generic(x)", "0xff00(x)": mask selects bits of the address, moved down to bit 0 */
@@ -168,7 +174,8 @@ static int masked_address(struct ptx_parser *p, uint64_t mask, uint64_t *out)
     if (mask == 0)
         return ptx_lex_error(&p->lex, "a mask of 0");
     *out = (*out & mask) >> __builtin_ctzll(mask);
-    return ptx_lex_take(&p->lex, ')');
+    TRY(ptx_lex_take(&p->lex, ')'));
+    return take_addend(p, out);
 }
 
 /* The bits of one value of the type. */

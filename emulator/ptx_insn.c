@@ -7,24 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* X(name, bytes) */
-#define TYPE_LIST(X)                                                                   \
-    X(pred, 1)                                                                         \
-    X(b8, 1) X(u8, 1) X(s8, 1) X(e4m3, 1) X(e5m2, 1) X(b16, 2) X(u16, 2) X(s16, 2)     \
-        X(f16, 2) X(bf16, 2) X(e4m3x2, 2) X(e5m2x2, 2) X(b32, 4) X(u32, 4) X(s32, 4)   \
-            X(f32, 4) X(f16x2, 4) X(bf16x2, 4) X(tf32, 4) X(u16x2, 4) X(s16x2, 4)      \
-                X(b64, 8) X(u64, 8) X(s64, 8) X(f64, 8) X(f32x2, 8) X(b128, 16)
-
 int32_t ptx_type_bytes(const char *part)
 {
     static const struct {
         const char *name;
         int32_t bytes;
-    } types[] = {
-#define X(name, bytes) {#name, bytes},
-        TYPE_LIST(X)
-#undef X
-    };
+    } types[] = {{"pred", 1},  {"b8", 1},     {"u8", 1},     {"s8", 1},     {"e4m3", 1},
+                 {"e5m2", 1},  {"b16", 2},    {"u16", 2},    {"s16", 2},    {"f16", 2},
+                 {"bf16", 2},  {"e4m3x2", 2}, {"e5m2x2", 2}, {"b32", 4},    {"u32", 4},
+                 {"s32", 4},   {"f32", 4},    {"f16x2", 4},  {"bf16x2", 4}, {"tf32", 4},
+                 {"u16x2", 4}, {"s16x2", 4},  {"b64", 8},    {"u64", 8},    {"s64", 8},
+                 {"f64", 8},   {"f32x2", 8},  {"b128", 16}};
     for (int64_t i = 0; i < ARRAY_LEN(types); i++)
         if (strcmp(types[i].name, part) == 0)
             return types[i].bytes;

@@ -113,7 +113,7 @@ static int parse_limits(struct ptx_parser *p)
 /* --- declarations of the body --- */
 
 /* "%r<205>" or "%p", the token at the name */
-static int declare_register(struct ptx_parser *p, int32_t bytes)
+static int declare_register(struct ptx_parser *p, int32_t bytes, int32_t width)
 {
     struct ptx_lex *l = &p->lex;
     const struct ptx_token t = l->t;
@@ -129,6 +129,7 @@ static int declare_register(struct ptx_parser *p, int32_t bytes)
     }
     struct ptx_name entry = {
         .kind = is_range ? PTX_N_RANGE : PTX_N_REG, .bytes = bytes, .value = n};
+    entry.width = width;
     TRY(ptx_new_slots(p, bytes, n, &entry.slot));
     return add_name(p, &t, entry);
 }
@@ -146,7 +147,7 @@ static int parse_registers(struct ptx_parser *p)
     const bool is_pred = strcmp(type, "pred") == 0;
     do {
         TRY(ptx_lex_next(l));
-        TRY(declare_register(p, is_pred ? 1 : bytes < 4 ? 4 : bytes));
+        TRY(declare_register(p, is_pred ? 1 : bytes < 4 ? 4 : bytes, bytes));
     } while (ptx_lex_is(l, ','));
     return ptx_lex_take(l, ';');
 }
@@ -177,6 +178,7 @@ static int declare_label(struct ptx_parser *p)
     for (const char *c = l->p; c < l->end && *c != ';'; c++)
         n_commas += *c == ',';
     entry.kind = PTX_N_TARGETS;
+    entry.value = 0; /* labels so far */
     entry.items = arena_take(&p->owned->arena,
                              (size_t)(n_commas + 1) * sizeof *entry.items);
     do {

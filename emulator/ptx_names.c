@@ -43,17 +43,24 @@ static uint32_t hash_of(const char *text, int32_t len)
     return h ^ h >> 15;
 }
 
-struct ptx_name *ptx_names_find(const struct ptx_names *s, const char *text,
-                                int32_t len, bool is_range)
+/* The innermost of this text; of ranges (is_range) the innermost with an index. */
+static struct ptx_name *find(const struct ptx_names *s, const char *text, int32_t len,
+                             bool is_range, int64_t index)
 {
     const uint32_t hash = hash_of(text, len);
     for (int32_t i = s->buckets[hash % N_BUCKETS]; i >= 0; i = s->entries[i].next) {
         struct ptx_name *e = &s->entries[i];
         if (e->hash == hash && e->len == len && (e->kind == PTX_N_RANGE) == is_range &&
-            memcmp(e->text, text, (size_t)len) == 0)
+            (!is_range || index < e->value) && memcmp(e->text, text, (size_t)len) == 0)
             return e;
     }
     return NULL;
+}
+
+struct ptx_name *ptx_names_find(const struct ptx_names *s, const char *text,
+                                int32_t len, bool is_range)
+{
+    return find(s, text, len, is_range, -1);
 }
 
 /* "%r12" of "%r<20>": the range, and 12 */
@@ -69,8 +76,7 @@ static const struct ptx_name *find_range(const struct ptx_names *s, const char *
     *index = 0;
     for (int32_t i = prefix; i < len; i++)
         *index = *index * 10 + (text[i] - '0');
-    const struct ptx_name *e = ptx_names_find(s, text, prefix, true);
-    return e && *index < e->value ? e : NULL;
+    return find(s, text, prefix, true, *index);
 }
 
 static int32_t slot_bytes(int32_t bytes)
@@ -78,22 +84,35 @@ static int32_t slot_bytes(int32_t bytes)
     return bytes == 1 ? (int32_t)sizeof(uint32_t) : bytes * PTX_LANES;
 }
 
+/* The innermost register of this name, *index: which of a range. */
+static const struct ptx_name *find_register(const struct ptx_names *s, const char *text,
+                                            int32_t len, int64_t *index)
+{
+    const struct ptx_name *e = ptx_names_find(s, text, len, false);
+    const struct ptx_name *range = find_range(s, text, len, index);
+    if (range && (!e || e->depth < range->depth))
+        return range;
+    *index = 0;
+    return e && e->kind == PTX_N_REG ? e : NULL;
+}
+
 bool ptx_names_register(const struct ptx_names *s, const char *text, int32_t len,
                         int32_t *slot_out, int32_t *bytes_out)
 {
     int64_t index = 0;
-    const struct ptx_name *e = ptx_names_find(s, text, len, false);
-    const struct ptx_name *range = find_range(s, text, len, &index);
-    if (range && (!e || e->depth < range->depth)) {
-        *slot_out = range->slot + (int32_t)index * slot_bytes(range->bytes);
-        *bytes_out = range->bytes;
-        return true;
-    }
-    if (!e || e->kind != PTX_N_REG)
+    const struct ptx_name *e = find_register(s, text, len, &index);
+    if (!e)
         return false;
-    *slot_out = e->slot;
+    *slot_out = e->slot + (int32_t)index * slot_bytes(e->bytes);
     *bytes_out = e->bytes;
     return true;
+}
+
+int32_t ptx_names_width(const struct ptx_names *s, const char *text, int32_t len)
+{
+    int64_t index = 0;
+    const struct ptx_name *e = find_register(s, text, len, &index);
+    return e ? e->width : 0;
 }
 
 bool ptx_names_add(struct ptx_names *s, const struct ptx_name *entry)

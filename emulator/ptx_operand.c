@@ -263,6 +263,7 @@ static int take_name(struct ptx_parser *p, const struct ptx_mnemonic *m,
     int32_t slot, bytes;
     if (ptx_names_register(&p->names, t.text, t.len, &slot, &bytes)) {
         set_register(out, slot, bytes);
+        out->width = (uint8_t)ptx_names_width(&p->names, t.text, t.len);
         return ptx_lex_next(l);
     }
     if (ptx_lex_text(l, PTX_T_NAME, "_")) {

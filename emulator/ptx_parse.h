@@ -93,6 +93,7 @@ struct ptx_name {
     int32_t len;
     enum ptx_name_kind kind;
     int32_t slot, bytes, align, kernel;
+    int32_t width; /* of a register: as declared */
     int64_t value;
     struct ptx_operand *items;
     const struct ptx_mnemonic *mnemonic;
@@ -115,6 +116,8 @@ struct ptx_name *ptx_names_find(const struct ptx_names *s, const char *text,
 /* A register by name, also one of a range: its slot and bytes (1: a predicate). */
 bool ptx_names_register(const struct ptx_names *s, const char *text, int32_t len,
                         int32_t *slot_out, int32_t *bytes_out);
+/* The bytes it was declared with: 2 of a .b16, whose slot has 4. */
+int32_t ptx_names_width(const struct ptx_names *s, const char *text, int32_t len);
 /* false if the innermost scope has defined this name already */
 bool ptx_names_add(struct ptx_names *s, const struct ptx_name *entry);
 

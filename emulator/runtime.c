@@ -1,96 +1,22 @@
 /*
- * The frame of the runtime: settings from the environment (read once, at the first
- * call), one lock round every call, the error of the last call per thread, and the
- * error of a broken device, which stays.
+ * The frame of the runtime: one lock round every call, the error of the last call per
+ * thread, and the error of a broken device, which stays.
  */
 #include <cuda_runtime_api.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-#include "core/log.h"
 #include "emulator/runtime.h"
-
-enum { MIN_SMS = 1, MAX_SMS = 1024 };
 
 static struct {
     pthread_mutex_t lock;
-    struct runtime_settings settings;
-    bool has_settings;
     int broken; /* a fault's error: it stays */
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static _Thread_local int last_error;
 
-/* "4G": bytes, with K, M or G */
-static bool parse_bytes(const char *text, size_t *out)
-{
-    char *end = NULL;
-    const unsigned long long n = strtoull(text, &end, 10);
-    int shift = 0;
-    if (*end == 'K' || *end == 'M' || *end == 'G')
-        shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
-    if (shift > 0)
-        end++;
-    if (end == text || *end != '\0' || n == 0 || n > SIZE_MAX >> shift >> 1)
-        return false;
-    *out = (size_t)n << shift;
-    return true;
-}
-
-static bool parse_compute(const char *text, int *out)
-{
-    *out = strcmp(text, "80") == 0 ? 80 : 90;
-    return *out == 80 || strcmp(text, "90a") == 0;
-}
-
-static bool parse_sms(const char *text, int *out)
-{
-    char *end = NULL;
-    const long n = strtol(text, &end, 10);
-    *out = (int)n;
-    return end != text && *end == '\0' && n >= MIN_SMS && n <= MAX_SMS;
-}
-
-static const char *setting(const char *name, const char *otherwise)
-{
-    const char *const text = getenv(name);
-    return text != NULL && *text != '\0' ? text : otherwise;
-}
-
-static bool read_settings(void)
-{
-    const char *const compute = setting("EMULATOR_SM", "90a");
-    const char *const sms = setting("EMULATOR_SMS", "4");
-    const char *const memory = setting("EMULATOR_MEMORY", "4G");
-    const char *const streams = setting("EMULATOR_STREAMS", "early");
-    const char *const trace = setting("EMULATOR_TRACE", "0");
-    state.settings.is_late = strcmp(streams, "late") == 0;
-    state.settings.has_trace = strcmp(trace, "0") != 0;
-    state.settings.ptx_folder = setting("EMULATOR_PTX", NULL);
-    if (!parse_compute(compute, &state.settings.compute))
-        log_error("EMULATOR_SM=%s, expected 90a or 80", compute);
-    else if (!parse_sms(sms, &state.settings.n_sms))
-        log_error("EMULATOR_SMS=%s, expected %d to %d", sms, MIN_SMS, MAX_SMS);
-    else if (!parse_bytes(memory, &state.settings.memory_bytes))
-        log_error("EMULATOR_MEMORY=%s, expected bytes, or a number with K, M or G",
-                  memory);
-    else if (!state.settings.is_late && strcmp(streams, "early") != 0)
-        log_error("EMULATOR_STREAMS=%s, expected early or late", streams);
-    else
-        return true;
-    return false;
-}
-
-const struct runtime_settings *runtime_settings(void) { return &state.settings; }
-
 int runtime_enter(void)
 {
     pthread_mutex_lock(&state.lock);
-    if (!state.has_settings && !read_settings())
-        state.broken = cudaErrorInitializationError;
-    state.has_settings = true;
     return state.broken;
 }
 
@@ -132,8 +58,7 @@ cudaError_t cudaGetLastError(void)
     return error;
 }
 
-/* The device as at the start of the program, mended too; registered code stays, and the
- * next call reads the settings again. */
+/* The device as at the start of the program, mended too; registered code stays. */
 cudaError_t cudaDeviceReset(void)
 {
     (void)runtime_enter();
@@ -142,7 +67,6 @@ cudaError_t cudaDeviceReset(void)
     runtime_event_reset();
     runtime_memory_reset();
     state.broken = cudaSuccess;
-    state.has_settings = false;
     last_error = cudaSuccess;
     return runtime_leave(cudaSuccess);
 }
@@ -152,7 +76,6 @@ cudaError_t cudaDeviceReset(void)
     X(cudaSuccess, "no error")                                                         \
     X(cudaErrorInvalidValue, "an argument is not valid")                               \
     X(cudaErrorMemoryAllocation, "out of device memory")                               \
-    X(cudaErrorInitializationError, "the emulator's settings are not valid")           \
     X(cudaErrorInvalidConfiguration, "grid or block are not possible")                 \
     X(cudaErrorInvalidSymbol, "no such variable on the device")                        \
     X(cudaErrorInvalidMemcpyDirection, "no such kind of copy")                         \

@@ -5,16 +5,9 @@
  *
  * Work runs when it is submitted, in the order of the calls; a faulting kernel is
  * reported by its own launch, as with CUDA_LAUNCH_BLOCKING=1. With
- * EMULATOR_STREAMS=late work waits in its stream until the API says that something must
- * have been done (a synchronisation, an event, a blocking copy, a query), so that a
- * host that reads too early reads old bytes.
- *
- *   EMULATOR_SM=90a        compute capability: 90a, or 80 to run that code
- *   EMULATOR_SMS=4         multiprocessors shown to the program
- *   EMULATOR_MEMORY=4G     device memory; more is cudaErrorMemoryAllocation
- *   EMULATOR_STREAMS=early or late
- *   EMULATOR_TRACE=1       a line on stderr for every launch, with its time
- *   EMULATOR_PTX=DIR       the text of every module used, whose lines faults name
+ * EMULATOR_STREAMS=late (settings.h) work waits in its stream until the API says that
+ * something must have been done (a synchronisation, an event, a blocking copy, a
+ * query), so that a host that reads too early reads old bytes.
  *
  * This header is what the runtime's files share; CUDA's own types do not occur, so that
  * it compiles without the toolkit: an `int` error is a cudaError_t, 0 is success.
@@ -34,17 +27,7 @@ struct CUstream_st;
 struct CUevent_st;
 struct CUgraph_st;
 
-/* --- runtime.c: settings, the lock, errors --- */
-struct runtime_settings {
-    int compute; /* 90 */
-    int n_sms;
-    size_t memory_bytes;
-    bool is_late;
-    bool has_trace;
-    const char *ptx_folder; /* NULL: none */
-};
-const struct runtime_settings *runtime_settings(void);
-
+/* --- runtime.c: the lock, errors --- */
 /* Every function of the API is one RUNTIME_CALL: locked, refused after a fault, its
  * error kept for cudaGetLastError. */
 int runtime_enter(void);

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "emulator/async.h"
 #include "emulator/runtime.h"
+#include "emulator/settings.h"
 
 enum {
     DRIVER_VERSION = CUDART_VERSION,
@@ -22,7 +23,7 @@ enum {
     MAP_ALIGN = 64
 };
 
-static bool is_hopper(void) { return runtime_settings()->compute == 90; }
+static bool is_hopper(void) { return emulator_settings()->compute_capability == 90; }
 
 int runtime_shared_limit(void)
 {
@@ -54,9 +55,9 @@ int runtime_shared_of_sm(void) { return runtime_shared_limit() + 1024; }
     X(cudaDevAttrL2CacheSize, L2_BYTES)                                                \
     X(cudaDevAttrMaxThreadsPerMultiProcessor, RUNTIME_MAX_SM_THREADS)                  \
     X(cudaDevAttrMaxBlocksPerMultiprocessor, RUNTIME_MAX_SM_BLOCKS)                    \
-    X(cudaDevAttrMultiProcessorCount, runtime_settings()->n_sms)                       \
-    X(cudaDevAttrComputeCapabilityMajor, runtime_settings()->compute / 10)             \
-    X(cudaDevAttrComputeCapabilityMinor, runtime_settings()->compute % 10)             \
+    X(cudaDevAttrMultiProcessorCount, emulator_settings()->n_sms)                      \
+    X(cudaDevAttrComputeCapabilityMajor, emulator_settings()->compute_capability / 10) \
+    X(cudaDevAttrComputeCapabilityMinor, emulator_settings()->compute_capability % 10) \
     X(cudaDevAttrUnifiedAddressing, 1)                                                 \
     X(cudaDevAttrCanMapHostMemory, 1)                                                  \
     X(cudaDevAttrConcurrentKernels, 0)                                                 \
@@ -95,8 +96,8 @@ static int properties(struct cudaDeviceProp *p, int device)
         return p == NULL ? cudaErrorInvalidValue : cudaErrorInvalidDevice;
     memset(p, 0, sizeof(*p));
     snprintf(p->name, sizeof(p->name), "PTX emulator (sm_%d%s)",
-             runtime_settings()->compute, is_hopper() ? "a" : "");
-    p->totalGlobalMem = runtime_settings()->memory_bytes;
+             emulator_settings()->compute_capability, is_hopper() ? "a" : "");
+    p->totalGlobalMem = emulator_settings()->memory_bytes;
     p->sharedMemPerBlock = MACHINE_SHARED_STATIC;
     p->sharedMemPerBlockOptin = (size_t)runtime_shared_limit();
     p->sharedMemPerMultiprocessor = (size_t)runtime_shared_of_sm();
@@ -112,9 +113,9 @@ static int properties(struct cudaDeviceProp *p, int device)
     p->maxThreadsPerMultiProcessor = RUNTIME_MAX_SM_THREADS;
     p->maxBlocksPerMultiProcessor = RUNTIME_MAX_SM_BLOCKS;
     p->totalConstMem = CONST_BYTES;
-    p->major = runtime_settings()->compute / 10;
-    p->minor = runtime_settings()->compute % 10;
-    p->multiProcessorCount = runtime_settings()->n_sms;
+    p->major = emulator_settings()->compute_capability / 10;
+    p->minor = emulator_settings()->compute_capability % 10;
+    p->multiProcessorCount = emulator_settings()->n_sms;
     p->memoryBusWidth = BUS_BITS;
     p->l2CacheSize = L2_BYTES;
     p->unifiedAddressing = p->canMapHostMemory = 1;

@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "emulator/runtime.h"
 #include "emulator/runtime_device.h"
+#include "emulator/settings.h"
 
 enum { MAX_PUSHED = 16 };
 
@@ -173,8 +174,8 @@ static int get_attributes(struct cudaFuncAttributes *out, const void *kernel)
     out->localSizeBytes = (size_t)k->code->local_bytes;
     out->maxThreadsPerBlock = k->code->max_threads > 0 ? k->code->max_threads
                                                        : RUNTIME_MAX_THREADS;
-    out->ptxVersion = runtime_settings()->compute;
-    out->binaryVersion = runtime_settings()->compute;
+    out->ptxVersion = emulator_settings()->compute_capability;
+    out->binaryVersion = emulator_settings()->compute_capability;
     out->maxDynamicSharedSizeBytes = k->dynamic_limit;
     return cudaSuccess;
 }

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "emulator/runtime.h"
+#include "emulator/settings.h"
 
 struct block {
     void *p;
@@ -47,7 +48,7 @@ static int allocate(void **out, size_t bytes, bool is_host)
     *out = NULL;
     if (bytes == 0)
         return cudaSuccess;
-    if (!is_host && bytes > runtime_settings()->memory_bytes - blocks.device_bytes)
+    if (!is_host && bytes > emulator_settings()->memory_bytes - blocks.device_bytes)
         return cudaErrorMemoryAllocation;
     if (machine_alloc(bytes, is_host, &p) != STATUS_OK)
         return cudaErrorMemoryAllocation;
@@ -197,7 +198,7 @@ static int memory_info(size_t *free_out, size_t *total_out)
 {
     if (free_out == NULL || total_out == NULL)
         return cudaErrorInvalidValue;
-    *total_out = runtime_settings()->memory_bytes;
+    *total_out = emulator_settings()->memory_bytes;
     *free_out = *total_out - blocks.device_bytes;
     return cudaSuccess;
 }

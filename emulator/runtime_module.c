@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "emulator/runtime.h"
 #include "emulator/runtime_fatbin.h"
+#include "emulator/settings.h"
 
 /* What a program hands over: the wrapper of fatbinary_section.h */
 struct fatbin_wrapper {
@@ -77,7 +78,7 @@ void runtime_register_text(const char *text, size_t n_bytes, const char *kernel,
 static void write_text(const struct runtime_module *m)
 {
     char path[4096];
-    const char *const folder = runtime_settings()->ptx_folder;
+    const char *const folder = emulator_settings()->ptx_folder;
     if (folder == NULL)
         return;
     snprintf(path, sizeof(path), "%s/%s.ptx", folder, m->name);
@@ -94,7 +95,8 @@ static int module_load(struct runtime_module *m)
     if (m->code != NULL || m->error != cudaSuccess)
         return m->error;
     if (m->text == NULL)
-        status = runtime_fatbin_ptx(m->container, runtime_settings()->compute, &m->text,
+        status = runtime_fatbin_ptx(m->container,
+                                    emulator_settings()->compute_capability, &m->text,
                                     &m->n_bytes);
     if (status != STATUS_OK)
         m->error = status == ERR_DEVICE ? cudaErrorNoKernelImageForDevice

@@ -9,6 +9,7 @@
 
 #include "core/mem.h"
 #include "emulator/runtime.h"
+#include "emulator/settings.h"
 
 struct CUstream_st {
     struct CUstream_st *next;
@@ -91,7 +92,7 @@ static int check_default(void)
  * now, a destination is filled before the call returns. */
 static bool must_finish(struct runtime_work *w)
 {
-    if (!runtime_settings()->is_late)
+    if (!emulator_settings()->is_stream_late)
         return true;
     if (w->kind != RUNTIME_COPY)
         return false;

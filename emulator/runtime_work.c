@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "emulator/runtime.h"
+#include "emulator/settings.h"
 
 struct runtime_work *runtime_work_create(enum runtime_work_kind kind)
 {
@@ -81,7 +82,7 @@ static int run_launch(const struct machine_launch *l)
 {
     const double start = runtime_clock_ms();
     const int status = machine_run(l);
-    if (runtime_settings()->has_trace)
+    if (emulator_settings()->has_trace)
         fprintf(stderr, "emulator: %s<<<%dx%dx%d, %dx%dx%d, %zu>>>: %.1f ms\n",
                 l->kernel->name, l->grid.x, l->grid.y, l->grid.z, l->block.x,
                 l->block.y, l->block.z, l->dynamic_bytes, runtime_clock_ms() - start);
