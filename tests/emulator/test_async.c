@@ -205,15 +205,13 @@ static void test_barrier_phases(void **state)
         "mbarrier.pending_count.b64 %r12, %rd10;\n" /* 3 before it */
         "mbarrier.arrive.noComplete.release.cta.shared::cta.b64 %rd11, [%r40], 1;\n"
         "mbarrier.pending_count.b64 %r13, %rd11;\n" TEST(
-            "%r14",
-            ".shared", "%rd10") "mbarrier.arrive.release.cta.shared.b64 %rd12, [%r40], "
-                                "1;\n" TEST("%r15", ".shared",
-                                            "%rd10") TEST("%r16",
-                                                          ".parity.acquire.cta.shared",
-                                                          "0")
-                                    TEST("%r17", ".parity.shared",
-                                         "1") "mbarrier.arrive_drop.shared.b64 %rd13, "
-                                              "[%r40], 2;\n" /* from now on 1 */
+            "%r14", ".shared",
+            "%rd10") "mbarrier.arrive.release.cta.shared.b64 %rd12, [%r40], "
+                     "1;\n" TEST("%r15", ".shared", "%rd10")
+                         TEST("%r16", ".parity.acquire.cta.shared", "0")
+                             TEST("%r17", ".parity.shared",
+                                  "1") "mbarrier.arrive_drop.shared.b64 %rd13, "
+                                       "[%r40], 2;\n" /* from now on 1 */
         TEST("%r18", ".shared", "%rd13") "mbarrier.arrive.shared.b64 _, [%r40];\n" TEST(
             "%r19", ".shared", "%rd13") "mbarrier.arrive.shared.b64 %rd14, "
                                         "[%r40];\n" TEST("%r20", ".shared",
@@ -231,123 +229,120 @@ static void test_barrier_phases(void **state)
 static void test_barrier_bytes(void **state)
 {
     (void)state;
-    static const char
-        text[] =
-            "mbarrier.init.shared.b64 [%r40], 1;\n"
-            "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r40], 48;\n" TEST(
-                "%r10", ".parity.shared",
-                "0") "mbarrier.complete_tx.relaxed.cta.shared::cta.b64 [%r40], "
-                     "32;\n" TEST("%r11",
-                                  ".parity.shared", "0") "mbarrier.complete_tx.relaxed."
-                                                         "cta.shared::cta.b64 [%r40], "
-                                                         "16;\n" TEST("%r12",
-                                                                      ".parity.shared",
-                                                                      "0") "mbarrier."
-                                                                           "complete_"
-                                                                           "tx.relaxed."
-                                                                           "cta.shared:"
-                                                                           ":cta.b64 "
-                                                                           "[%r40], "
-                                                                           "64;\n" /* early
-                                                                                    */
-                                                                           "mbarrier."
-                                                                           "expect_tx."
-                                                                           "relaxed."
-                                                                           "cta.shared:"
-                                                                           ":cta.b64 "
-                                                                           "[%r40], "
-                                                                           "64;\n" TEST(
-                                                                               "%r13",
-                                                                               ".parity"
-                                                                               ".share"
-                                                                               "d",
-                                                                               "1") "cv"
-                                                                                    "t."
-                                                                                    "u6"
-                                                                                    "4."
-                                                                                    "u3"
-                                                                                    "2 "
-                                                                                    "%r"
-                                                                                    "d2"
-                                                                                    "0,"
-                                                                                    " %"
-                                                                                    "r4"
-                                                                                    "0;"
-                                                                                    "\n"
-                                                                                    "cv"
-                                                                                    "ta"
-                                                                                    ".s"
-                                                                                    "ha"
-                                                                                    "re"
-                                                                                    "d."
-                                                                                    "u6"
-                                                                                    "4 "
-                                                                                    "%r"
-                                                                                    "d2"
-                                                                                    "0,"
-                                                                                    " %"
-                                                                                    "rd"
-                                                                                    "20"
-                                                                                    ";"
-                                                                                    "\n"
-                                                                                    "mb"
-                                                                                    "ar"
-                                                                                    "ri"
-                                                                                    "er"
-                                                                                    ".a"
-                                                                                    "rr"
-                                                                                    "iv"
-                                                                                    "e."
-                                                                                    "b6"
-                                                                                    "4 "
-                                                                                    "_,"
-                                                                                    " ["
-                                                                                    "%r"
-                                                                                    "d2"
-                                                                                    "0]"
-                                                                                    ";"
-                                                                                    "\n"
-                                                                                    "mb"
-                                                                                    "ar"
-                                                                                    "ri"
-                                                                                    "er"
-                                                                                    ".t"
-                                                                                    "ry"
-                                                                                    "_w"
-                                                                                    "ai"
-                                                                                    "t."
-                                                                                    "pa"
-                                                                                    "ri"
-                                                                                    "ty"
-                                                                                    ".b"
-                                                                                    "64"
-                                                                                    " %"
-                                                                                    "p2"
-                                                                                    ", "
-                                                                                    "[%"
-                                                                                    "rd"
-                                                                                    "20"
-                                                                                    "],"
-                                                                                    " 1"
-                                                                                    ", "
-                                                                                    "10"
-                                                                                    "00"
-                                                                                    ";"
-                                                                                    "\n"
-                                                                                    "se"
-                                                                                    "lp"
-                                                                                    ".u"
-                                                                                    "32"
-                                                                                    " %"
-                                                                                    "r1"
-                                                                                    "4,"
-                                                                                    " 1"
-                                                                                    ", "
-                                                                                    "0,"
-                                                                                    " %"
-                                                                                    "p2"
-                                                                                    ";"
-                                                                                    "\n";
+    static const char text[] =
+        "mbarrier.init.shared.b64 [%r40], 1;\n"
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r40], 48;\n" TEST(
+            "%r10", ".parity.shared",
+            "0") "mbarrier.complete_tx.relaxed.cta.shared::cta.b64 [%r40], "
+                 "32;\n" TEST("%r11", ".parity.shared",
+                              "0") "mbarrier.complete_tx.relaxed."
+                                   "cta.shared::cta.b64 [%r40], "
+                                   "16;\n" TEST("%r12", ".parity.shared",
+                                                "0") "mbarrier."
+                                                     "complete_"
+                                                     "tx.relaxed."
+                                                     "cta.shared:"
+                                                     ":cta.b64 "
+                                                     "[%r40], "
+                                                     "64;\n" /* early
+                                                              */
+                                                     "mbarrier."
+                                                     "expect_tx."
+                                                     "relaxed."
+                                                     "cta.shared:"
+                                                     ":cta.b64 "
+                                                     "[%r40], "
+                                                     "64;\n" TEST("%r13",
+                                                                  ".parity"
+                                                                  ".share"
+                                                                  "d",
+                                                                  "1") "cv"
+                                                                       "t."
+                                                                       "u6"
+                                                                       "4."
+                                                                       "u3"
+                                                                       "2 "
+                                                                       "%r"
+                                                                       "d2"
+                                                                       "0,"
+                                                                       " %"
+                                                                       "r4"
+                                                                       "0;"
+                                                                       "\n"
+                                                                       "cv"
+                                                                       "ta"
+                                                                       ".s"
+                                                                       "ha"
+                                                                       "re"
+                                                                       "d."
+                                                                       "u6"
+                                                                       "4 "
+                                                                       "%r"
+                                                                       "d2"
+                                                                       "0,"
+                                                                       " %"
+                                                                       "rd"
+                                                                       "20"
+                                                                       ";"
+                                                                       "\n"
+                                                                       "mb"
+                                                                       "ar"
+                                                                       "ri"
+                                                                       "er"
+                                                                       ".a"
+                                                                       "rr"
+                                                                       "iv"
+                                                                       "e."
+                                                                       "b6"
+                                                                       "4 "
+                                                                       "_,"
+                                                                       " ["
+                                                                       "%r"
+                                                                       "d2"
+                                                                       "0]"
+                                                                       ";"
+                                                                       "\n"
+                                                                       "mb"
+                                                                       "ar"
+                                                                       "ri"
+                                                                       "er"
+                                                                       ".t"
+                                                                       "ry"
+                                                                       "_w"
+                                                                       "ai"
+                                                                       "t."
+                                                                       "pa"
+                                                                       "ri"
+                                                                       "ty"
+                                                                       ".b"
+                                                                       "64"
+                                                                       " %"
+                                                                       "p2"
+                                                                       ", "
+                                                                       "[%"
+                                                                       "rd"
+                                                                       "20"
+                                                                       "],"
+                                                                       " 1"
+                                                                       ", "
+                                                                       "10"
+                                                                       "00"
+                                                                       ";"
+                                                                       "\n"
+                                                                       "se"
+                                                                       "lp"
+                                                                       ".u"
+                                                                       "32"
+                                                                       " %"
+                                                                       "r1"
+                                                                       "4,"
+                                                                       " 1"
+                                                                       ", "
+                                                                       "0,"
+                                                                       " %"
+                                                                       "p2"
+                                                                       ";"
+                                                                       "\n";
     static const uint32_t want[] = {0, 0, 1, 0, 1};
     check_sequence(text, 5, want);
 }
@@ -395,7 +390,7 @@ static void test_barrier_faults(void **state)
     };
     for (int64_t n = 0; n < ARRAY_LEN(cases); n += 2) {
         char body[1024];
-        snprintf(body, sizeof(body), BAR "%s", cases[n]);
+        snprintf(body, sizeof(body), "%s%s", BAR, cases[n]);
         must_fault(body, 1, 1, 0, cases[n + 1], (char *)NULL);
     }
 }
