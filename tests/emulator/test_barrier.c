@@ -65,7 +65,8 @@ static void test_groups(void **state)
         "setp.lt.u32 %p0, %r1, 64;\nselp.u32 %r5, 0, 1, %p0;\n"
         "selp.u32 %r6, 64, 128, %p0;\nselp.u32 %r7, 40, 7, %p0;\n"
         "mov.u32 %r10, sums;\nshl.b32 %r11, %r5, 2;\nadd.u32 %r10, %r10, %r11;\n"
-        "add.u32 %r5, %r5, 3;\nst.shared.u32 [%r10], 0;\nbar.sync %r5, %r6;\n"
+        "add.u32 %r5, %r5, 3;\nand.b32 %r8, %r1, 63;\nsetp.eq.u32 %p2, %r8, 0;\n"
+        "@%p2 st.shared.u32 [%r10], 0;\nbar.sync %r5, %r6;\n"
         "TOP:\natom.shared.add.u32 %r12, [%r10], 1;\nbar.sync %r5, %r6;\n"
         "sub.u32 %r7, %r7, 1;\nsetp.ne.u32 %p1, %r7, 0;\n@%p1 bra TOP;\n"
         "ld.shared.u32 %r13, [%r10];\nst.global.u32 [%rd4], %r13;\n",
