@@ -66,14 +66,14 @@ static void fwd(const struct ops *o, enum param_role role, float *y, const float
                 const int32_t *off, int64_t m)
 {
     const struct weight w = model_weight(o->m, role, layer_of(role));
-    o->b->gemm_fwd(o->b, y, x, &w, off, m);
+    o->b->gemm_fwd(o->b, y, rows_f32(x), &w, off, m);
 }
 
 static void dx(const struct ops *o, enum param_role role, float *to, const float *dy,
                const int32_t *off, int64_t m)
 {
     const struct weight w = model_weight(o->m, role, layer_of(role));
-    o->b->gemm_dx(o->b, to, dy, &w, off, m);
+    o->b->gemm_dx(o->b, to, rows_f32(dy), &w, off, m);
 }
 
 static void dw(const struct ops *o, enum param_role role, const float *dy,
@@ -81,7 +81,7 @@ static void dw(const struct ops *o, enum param_role role, const float *dy,
 {
     const struct weight w = model_weight(o->m, role, layer_of(role));
     const int64_t at = param_find(&o->m->table, role, layer_of(role))->off;
-    o->b->gemm_dw(o->b, o->grad + at, dy, x, &w, off, m);
+    o->b->gemm_dw(o->b, o->grad + at, rows_f32(dy), rows_f32(x), &w, off, m);
 }
 
 /*
@@ -142,7 +142,8 @@ static void dw(const struct ops *o, enum param_role role, const float *dy,
     o->b->moe_sort(o->b, o->la->off, o->la->src, o->la->place, o->la->experts,         \
                    EXPERTS, TOP_K, o->n))                                              \
   X(gather, "rows gather", FOR_BOTH, 0, 0, 0, 2 * 1024, TOP_K,                         \
-    o->b->rows_gather(o->b, o->la->xg, o->la->xn2, o->la->src, TOP_K, D_MODEL, o->nk)) \
+    o->b->rows_gather(o->b, o->la->xg, DTYPE_F32, rows_f32(o->la->xn2), o->la->src,    \
+                      TOP_K, D_MODEL, o->nk))                                          \
   X(swiglu, "swiglu", FOR_BOTH, 0, 0, 0, 3 * 2048, TOP_K,                              \
     o->b->swiglu_fwd(o->b, o->la->h, o->la->gu, D_FF, o->nk))                          \
   X(swiglu_bwd, "swiglu bwd", FOR_LEARNER, 0, 0, 0, 5 * 2048, TOP_K,                   \

@@ -59,6 +59,23 @@ struct attn_batch {
                                  attn_bwd: groups share no page with each other */
 };
 
+/*
+ * Rows that an op reads, dense. DTYPE_BF16: fp32 rows that another op rounded to
+ * nearest even. A product gives the bits that it gives for the rounded values as fp32
+ * rows; one that rounds its rows itself (backend.product_rows) those of the unrounded
+ * rows too.
+ */
+struct rows {
+    const void *data;
+    enum dtype dtype; /* F32 or BF16 */
+};
+
+static inline struct rows rows_f32(const float *data)
+{
+    const struct rows r = {data, DTYPE_F32};
+    return r;
+}
+
 struct rope_table {
     const float *cos, *sin; /* (n_pos, rot / 2) */
     int64_t n_pos, rot;     /* the first rot <= head_dim dims are rotated, half-split */
@@ -93,13 +110,13 @@ struct adamw_args {
                 const float *dy, const int32_t *ids, int64_t m))                       \
   /* y (m, n) = x (m, k) W^T. n_mats > 1: rows off[e] .. off[e+1]-1 use matrix e;      \
    * off (n_mats + 1), off[0] = 0, off[n_mats] = m; NULL when n_mats = 1 */            \
-  X(gemm_fwd, (struct backend *b, float *y, const float *x, const struct weight *w,    \
+  X(gemm_fwd, (struct backend *b, float *y, struct rows x, const struct weight *w,     \
                const int32_t *off, int64_t m))                                         \
   /* dx (m, k) = dy (m, n) W */                                                        \
-  X(gemm_dx, (struct backend *b, float *dx, const float *dy, const struct weight *w,   \
+  X(gemm_dx, (struct backend *b, float *dx, struct rows dy, const struct weight *w,    \
               const int32_t *off, int64_t m))                                          \
   /* dw (laid out as w, fp32) += dy^T x, rows ascending */                             \
-  X(gemm_dw, (struct backend *b, float *dw, const float *dy, const float *x,           \
+  X(gemm_dw, (struct backend *b, float *dw, struct rows dy, struct rows x,             \
               const struct weight *w, const int32_t *off, int64_t m))                  \
   /* y (m, k) = w * x * rsqrt(mean(x^2) + eps), w (k) */                               \
   X(rmsnorm_fwd, (struct backend *b, float *y, const float *x, const struct weight *w, \
@@ -160,9 +177,10 @@ struct adamw_args {
    * src (m K): pair t K + s at each sorted place; place (m K): its inverse */         \
   X(moe_sort, (struct backend *b, int32_t *off, int32_t *src, int32_t *place,          \
                const int32_t *experts, int64_t n_experts, int64_t top_k, int64_t m))   \
-  /* y (m, D) = x[idx[r] / div]; div >= 1 */                                           \
-  X(rows_gather, (struct backend *b, float *y, const float *x, const int32_t *idx,     \
-                  int64_t div, int64_t d, int64_t m))                                  \
+  /* y (m, D) = x[idx[r] / div], div >= 1, rounded where y_dtype is the narrower one;  \
+   * idx NULL: x[r] */                                                                 \
+  X(rows_gather, (struct backend *b, void *y, enum dtype y_dtype, struct rows x,       \
+                  const int32_t *idx, int64_t div, int64_t d, int64_t m))              \
   /* y[idx[r]] = x[r], idx without repeats */                                          \
   X(rows_scatter, (struct backend *b, float *y, const float *x, const int32_t *idx,    \
                    int64_t d, int64_t m))                                              \
@@ -223,6 +241,9 @@ struct backend {
     void *state;      /* the backend's own */
     bool is_host;     /* its memory is host memory: the host may read and write it */
     enum weight_layout product_layout; /* of the weights of matrix products */
+    /* the dtype to which products of BF16 weights round their rows; F32: they do not.
+     * Rows that only such products read lose nothing by being kept in it. */
+    enum dtype product_rows;
     /* zeroed, 64-byte aligned */
     int (*reserve)(struct backend *b, void **out, size_t bytes, const char *what);
     void (*release)(struct backend *b, void *p, size_t bytes);

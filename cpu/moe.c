@@ -34,12 +34,24 @@ void CPU_NAME(moe_sort)(struct backend *b, int32_t *off, int32_t *src, int32_t *
     off[0] = 0;
 }
 
-void CPU_NAME(rows_gather)(struct backend *b, float *y, const float *x,
-                           const int32_t *idx, int64_t div, int64_t d, int64_t m)
+void CPU_NAME(rows_gather)(struct backend *b, void *y, enum dtype y_dtype,
+                           struct rows x, const int32_t *idx, int64_t div, int64_t d,
+                           int64_t m)
 {
+    const int64_t to_bytes = d * (int64_t)dtype_bytes(y_dtype);
+    const int64_t from_bytes = d * (int64_t)dtype_bytes(x.dtype);
 #pragma omp parallel for num_threads(cpu_team(b, m *d)) schedule(static)
-    for (int64_t r = 0; r < m; r++)
-        memcpy(y + r * d, x + idx[r] / div * d, (size_t)d * sizeof(float));
+    for (int64_t r = 0; r < m; r++) {
+        const int64_t source = idx != NULL ? idx[r] / div : r;
+        const char *const from = (const char *)x.data + source * from_bytes;
+        char *const to = (char *)y + r * to_bytes;
+        if (y_dtype == x.dtype)
+            memcpy(to, from, (size_t)to_bytes);
+        else if (y_dtype == DTYPE_F32)
+            dtype_widen((float *)to, from, x.dtype, d);
+        else
+            dtype_narrow(to, y_dtype, (const float *)from, d);
+    }
 }
 
 void CPU_NAME(rows_scatter)(struct backend *b, float *y, const float *x,

@@ -1,6 +1,6 @@
 /*
- * Around the expert products: sorting the (row, slot) pairs by expert, moving rows into
- * that order, SwiGLU, the weighted sum back into the rows, and their backward.
+ * Around the expert products: sorting the (row, slot) pairs by expert, SwiGLU, the
+ * weighted sum back into the rows, and their backward. rows.cu moves the rows.
  */
 #include "cuda/sort.cuh"
 
@@ -20,37 +20,6 @@ void cuda_moe_sort(struct backend *b, int32_t *off, int32_t *src, int32_t *place
     a.src = src;
     a.place = place;
     sort_by_bin(b, &a, cuda_scratch(b, sort_scratch_bytes(a.n, a.n_bins)));
-}
-
-/* y[to ? to[r] : r] = x[from ? from[r] / div : r] */
-static __global__ void k_rows_move(float *y, const float *x, const int32_t *from,
-                                   const int32_t *to, int64_t div, int64_t d)
-{
-    const int64_t r = blockIdx.x;
-    const int64_t source = from != NULL ? from[r] / div : r;
-    const int64_t target = to != NULL ? to[r] : r;
-    for (int64_t i = threadIdx.x; i < d; i += MOE_THREADS)
-        y[target * d + i] = x[source * d + i];
-}
-
-void cuda_rows_gather(struct backend *b, float *y, const float *x, const int32_t *idx,
-                      int64_t div, int64_t d, int64_t m)
-{
-    if (m == 0)
-        return;
-    k_rows_move<<<cuda_blocks(m, 1), MOE_THREADS, 0, cuda_stream(b)>>>(y, x, idx, NULL,
-                                                                       div, d);
-    cuda_launched(b, "rows_gather");
-}
-
-void cuda_rows_scatter(struct backend *b, float *y, const float *x, const int32_t *idx,
-                       int64_t d, int64_t m)
-{
-    if (m == 0)
-        return;
-    k_rows_move<<<cuda_blocks(m, 1), MOE_THREADS, 0, cuda_stream(b)>>>(y, x, NULL, idx,
-                                                                       1, d);
-    cuda_launched(b, "rows_scatter");
 }
 
 /* A block is a row */

@@ -32,24 +32,25 @@ static void moe_bwd(const struct model *m, struct acts *a, const struct batch *t
     const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
     const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
     const struct weight w_down = model_weight(m, PARAM_DOWN, l);
-    b->rows_gather(b, a->o, a->dx, la->src, k, d, nk);
-    b->gemm_dx(b, a->dh, a->o, &w_down, la->off, nk);
+    b->rows_gather(b, a->o, DTYPE_F32, rows_f32(a->dx), la->src, k, d, nk);
+    b->gemm_dx(b, a->dh, rows_f32(a->o), &w_down, la->off, nk);
     b->moe_weight_bwd(b, a->dweights, a->dh, la->h, la->place, la->weights, k, hp->d_ff,
                       n);
-    b->gemm_dw(b, grad_of(m, g, PARAM_DOWN, l), a->o, la->h, &w_down, la->off, nk);
+    b->gemm_dw(b, grad_of(m, g, PARAM_DOWN, l), rows_f32(a->o), rows_f32(la->h),
+               &w_down, la->off, nk);
     b->swiglu_bwd(b, la->gu, a->dh, la->gu, hp->d_ff, nk);
-    b->gemm_dw(b, grad_of(m, g, PARAM_GATE_UP, l), la->gu, la->xg, &w_gate_up, la->off,
-               nk);
-    b->gemm_dx(b, a->o, la->gu, &w_gate_up, la->off, nk);
+    b->gemm_dw(b, grad_of(m, g, PARAM_GATE_UP, l), rows_f32(la->gu), rows_f32(la->xg),
+               &w_gate_up, la->off, nk);
+    b->gemm_dx(b, a->o, rows_f32(la->gu), &w_gate_up, la->off, nk);
     b->router_bwd(b, a->drouter, a->dweights, la->experts, la->weights, hp->n_experts,
                   k, n);
     if (loss->aux_f != NULL)
         b->router_aux_bwd(b, a->drouter, la->router_logits, a->aux_f, loss->z_coef,
                           hp->n_experts, n);
     if (!g->is_router_frozen)
-        b->gemm_dw(b, grad_of(m, g, PARAM_ROUTER, l), a->drouter, la->xn2, &w_router,
-                   NULL, n);
-    b->gemm_dx(b, a->dmid, a->drouter, &w_router, NULL, n);
+        b->gemm_dw(b, grad_of(m, g, PARAM_ROUTER, l), rows_f32(a->drouter),
+                   rows_f32(la->xn2), &w_router, NULL, n);
+    b->gemm_dx(b, a->dmid, rows_f32(a->drouter), &w_router, NULL, n);
     b->moe_combine(b, a->dmid, a->dmid, a->o, la->place, NULL, k, d, n);
     const struct weight norm = model_weight(m, PARAM_NORM2, l);
     b->rmsnorm_bwd(b, a->dtmp, grad_of(m, g, PARAM_NORM2, l), a->dmid, la->x_mid, &norm,
@@ -68,8 +69,9 @@ static void attention_bwd(const struct model *m, struct acts *a, const struct ba
     const struct weight w_o = model_weight(m, PARAM_O, l);
     const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
     const struct weight norm = model_weight(m, PARAM_NORM1, l);
-    b->gemm_dw(b, grad_of(m, g, PARAM_O, l), a->dmid, la->att, &w_o, NULL, n);
-    b->gemm_dx(b, a->datt, a->dmid, &w_o, NULL, n);
+    b->gemm_dw(b, grad_of(m, g, PARAM_O, l), rows_f32(a->dmid), rows_f32(la->att), &w_o,
+               NULL, n);
+    b->gemm_dx(b, a->datt, rows_f32(a->dmid), &w_o, NULL, n);
     const size_t page_bytes = a->dcache_bytes / (size_t)a->max.n_pages;
     b->zero(b, a->dcache, page_bytes * (size_t)t->n_own_pages);
     b->attn_bwd(b, a->dqkv, a->dcache, a->datt, la->att, la->lse, la->qkv, la->cache,
@@ -78,8 +80,9 @@ static void attention_bwd(const struct model *m, struct acts *a, const struct ba
                    t->dev.dst, hp->n_kv_heads, hp->head_dim, at.ld_q, n);
     b->rope(b, a->dqkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
             hp->head_dim, at.ld_q, -1.0f, n);
-    b->gemm_dw(b, grad_of(m, g, PARAM_QKV, l), a->dqkv, la->xn1, &w_qkv, NULL, n);
-    b->gemm_dx(b, a->dx, a->dqkv, &w_qkv, NULL, n);
+    b->gemm_dw(b, grad_of(m, g, PARAM_QKV, l), rows_f32(a->dqkv), rows_f32(la->xn1),
+               &w_qkv, NULL, n);
+    b->gemm_dx(b, a->dx, rows_f32(a->dqkv), &w_qkv, NULL, n);
     b->rmsnorm_bwd(b, a->dtmp, grad_of(m, g, PARAM_NORM1, l), a->dx, la->x, &norm,
                    (float)hp->rms_eps, n);
 }

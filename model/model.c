@@ -213,7 +213,7 @@ static void attention_fwd(const struct model *m, const struct layer_acts *la,
     const struct weight norm = model_weight(m, PARAM_NORM1, l);
     const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
     b->rmsnorm_fwd(b, la->xn1, la->x, &norm, (float)hp->rms_eps, n);
-    b->gemm_fwd(b, la->qkv, la->xn1, &w_qkv, NULL, n);
+    b->gemm_fwd(b, la->qkv, rows_f32(la->xn1), &w_qkv, NULL, n);
     b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
             hp->head_dim, width, 1.0f, n);
     const struct attn_batch at = model_attention(m, t);
@@ -231,13 +231,13 @@ static void moe_fwd(const struct model *m, struct acts *a, const struct layer_ac
     const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
     const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
     const struct weight w_down = model_weight(m, PARAM_DOWN, l);
-    b->gemm_fwd(b, la->router_logits, la->xn2, &w_router, NULL, n);
+    b->gemm_fwd(b, la->router_logits, rows_f32(la->xn2), &w_router, NULL, n);
     model_route(m, a, la, l, n);
     b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
-    b->rows_gather(b, la->xg, la->xn2, la->src, k, d, nk);
-    b->gemm_fwd(b, la->gu, la->xg, &w_gate_up, la->off, nk);
+    b->rows_gather(b, la->xg, DTYPE_F32, rows_f32(la->xn2), la->src, k, d, nk);
+    b->gemm_fwd(b, la->gu, rows_f32(la->xg), &w_gate_up, la->off, nk);
     b->swiglu_fwd(b, la->h, la->gu, hp->d_ff, nk);
-    b->gemm_fwd(b, a->o, la->h, &w_down, la->off, nk);
+    b->gemm_fwd(b, a->o, rows_f32(la->h), &w_down, la->off, nk);
     b->moe_combine(b, y, la->x_mid, a->o, la->place, la->weights, k, d, n);
 }
 
@@ -263,7 +263,7 @@ void model_layer_fwd(const struct model *m, struct acts *a, const struct batch *
     const struct weight w_o = model_weight(m, PARAM_O, l);
     const struct weight norm = model_weight(m, PARAM_NORM2, l);
     attention_fwd(m, la, t, l);
-    b->gemm_fwd(b, a->o, la->att, &w_o, NULL, n);
+    b->gemm_fwd(b, a->o, rows_f32(la->att), &w_o, NULL, n);
     b->add(b, la->x_mid, la->x, a->o, n * d);
     b->rmsnorm_fwd(b, la->xn2, la->x_mid, &norm, (float)m->hp.rms_eps, n);
     moe_fwd(m, a, la, t, l, y);

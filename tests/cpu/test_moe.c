@@ -82,7 +82,7 @@ static void test_sort(void **state)
 static void run_gather(struct backend *b, void *arg)
 {
     const struct moe *const p = arg;
-    b->rows_gather(b, p->y, p->x, p->src, p->div, p->d, p->m);
+    b->rows_gather(b, p->y, DTYPE_F32, rows_f32(p->x), p->src, p->div, p->d, p->m);
 }
 
 static void run_scatter(struct backend *b, void *arg)
