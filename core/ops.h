@@ -76,6 +76,15 @@ static inline struct rows rows_f32(const float *data)
     return r;
 }
 
+/* What a residual_norm adds to the residual stream x (m, D) */
+struct residual {
+    const float *x;
+    const float *o;       /* (m, D), or with place (m K, D); NULL: nothing */
+    const int32_t *place; /* (m, K): as moe_combine; NULL: as add */
+    const float *weights; /* (m, K), see moe_combine; with place only */
+    int64_t top_k;        /* likewise */
+};
+
 struct rope_table {
     const float *cos, *sin; /* (n_pos, rot / 2) */
     int64_t n_pos, rot;     /* the first rot <= head_dim dims are rotated, half-split */
@@ -121,6 +130,11 @@ struct adamw_args {
   /* y (m, k) = w * x * rsqrt(mean(x^2) + eps), w (k) */                               \
   X(rmsnorm_fwd, (struct backend *b, float *y, const float *x, const struct weight *w, \
                   float eps, int64_t m))                                               \
+  /* sum (m, k) = r->x and what r adds, y (m, k) = rmsnorm_fwd of sum, rounded to      \
+   * y_dtype. Nothing added: sum is not written. sum may be r->x (in place) */         \
+  X(residual_norm, (struct backend *b, void *y, enum dtype y_dtype, float *sum,        \
+                    const struct residual *r, const struct weight *w, float eps,       \
+                    int64_t m))                                                        \
   /* dx (m, k) = ; dw (k) += over rows ascending */                                    \
   X(rmsnorm_bwd, (struct backend *b, float *dx, float *dw, const float *dy,            \
                   const float *x, const struct weight *w, float eps, int64_t m))       \
@@ -219,7 +233,7 @@ struct adamw_args {
   X(sample_fwd, (struct backend *b, int32_t *token, float *logp, const float *logits,  \
                  const struct sample_row *rows, int64_t v, int64_t ld, int64_t m))     \
   /* On n elements of master (fp32), m, v. Decoupled decay first: w *= 1 - lr decay;   \
-   * then w -= lr (m / bias1) / (sqrt(v / bias2) + eps); then copy, if not        \
+   * then w -= lr (m / bias1) / (sqrt(v / bias2) + eps); then copy, if not             \
    * NULL, = rounded w */                                                              \
   X(adamw, (struct backend *b, float *master, void *copy, enum dtype copy_dtype,       \
             float *m, float *v, const float *g, const struct adamw_args *args,         \

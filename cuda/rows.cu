@@ -13,7 +13,7 @@ static __device__ __forceinline__ void move_one(uint16_t *y, const uint16_t *x)
 }
 static __device__ __forceinline__ void move_one(uint16_t *y, const float *x)
 {
-    *y = bf16_from_bits(bits_of(*x));
+    store_one(y, *x);
 }
 static __device__ __forceinline__ void move_one(float *y, const uint16_t *x)
 {
@@ -23,7 +23,7 @@ static __device__ __forceinline__ void move_one(float *y, const uint16_t *x)
 /* 4 values to fp32, 8 to bf16 */
 static __device__ __forceinline__ void move_some(float *y, const float *x)
 {
-    *(float4 *)y = *(const float4 *)x;
+    store_four(y, load_four(x));
 }
 static __device__ __forceinline__ void move_some(uint16_t *y, const uint16_t *x)
 {
@@ -37,9 +37,7 @@ static __device__ __forceinline__ void move_some(uint16_t *y, const float *x)
 }
 static __device__ __forceinline__ void move_some(float *y, const uint16_t *x)
 {
-    const uint2 a = *(const uint2 *)x;
-    *(float4 *)y = make_float4(bf16_low(a.x), bf16_high(a.x), bf16_low(a.y),
-                               bf16_high(a.y));
+    store_four(y, load_four(x));
 }
 
 template <typename Y, typename X, bool BY_PIECES>

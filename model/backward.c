@@ -93,8 +93,10 @@ static void layer_bwd(const struct model *m, struct acts *a, const struct batch 
 {
     struct backend *const b = m->b;
     const int64_t n_floats = t->n_rows * m->hp.d_model;
-    if (a->max.mode == ACTS_RECOMPUTE)
-        model_layer_fwd(m, a, t, l, a->x_last); /* x_last: no longer needed */
+    if (a->max.mode == ACTS_RECOMPUTE) {
+        model_layer_start(m, a, t, l);
+        model_layer_fwd(m, a, t, l);
+    }
     moe_bwd(m, a, t, loss, g, l);
     b->add(b, a->dmid, a->dx, a->dtmp, n_floats);
     attention_bwd(m, a, t, g, l);

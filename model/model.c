@@ -204,43 +204,6 @@ void acts_release(struct acts *a)
     *a = (struct acts){0};
 }
 
-static void attention_fwd(const struct model *m, const struct layer_acts *la,
-                          const struct batch *t, int64_t l)
-{
-    struct backend *const b = m->b;
-    const struct hparams *const hp = &m->hp;
-    const int64_t n = t->n_rows, width = qkv_width(hp);
-    const struct weight norm = model_weight(m, PARAM_NORM1, l);
-    const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
-    b->rmsnorm_fwd(b, la->xn1, la->x, &norm, (float)hp->rms_eps, n);
-    b->gemm_fwd(b, la->qkv, rows_f32(la->xn1), &w_qkv, NULL, n);
-    b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
-            hp->head_dim, width, 1.0f, n);
-    const struct attn_batch at = model_attention(m, t);
-    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
-                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, at.is_narrow, n);
-    b->attn_fwd(b, la->att, la->lse, la->qkv, la->cache, &at);
-}
-
-static void moe_fwd(const struct model *m, struct acts *a, const struct layer_acts *la,
-                    const struct batch *t, int64_t l, float *y)
-{
-    struct backend *const b = m->b;
-    const struct hparams *const hp = &m->hp;
-    const int64_t n = t->n_rows, k = hp->top_k, d = hp->d_model, nk = n * k;
-    const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
-    const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
-    const struct weight w_down = model_weight(m, PARAM_DOWN, l);
-    b->gemm_fwd(b, la->router_logits, rows_f32(la->xn2), &w_router, NULL, n);
-    model_route(m, a, la, l, n);
-    b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
-    b->rows_gather(b, la->xg, DTYPE_F32, rows_f32(la->xn2), la->src, k, d, nk);
-    b->gemm_fwd(b, la->gu, rows_f32(la->xg), &w_gate_up, la->off, nk);
-    b->swiglu_fwd(b, la->h, la->gu, hp->d_ff, nk);
-    b->gemm_fwd(b, a->o, rows_f32(la->h), &w_down, la->off, nk);
-    b->moe_combine(b, y, la->x_mid, a->o, la->place, la->weights, k, d, n);
-}
-
 struct attn_batch model_attention(const struct model *m, const struct batch *t)
 {
     struct attn_batch at = batch_attention(t);
@@ -254,19 +217,91 @@ struct attn_batch model_attention(const struct model *m, const struct batch *t)
     return at;
 }
 
+/* From la->xn1: la->att */
+static void attention_fwd(const struct model *m, const struct layer_acts *la,
+                          const struct batch *t, int64_t l)
+{
+    struct backend *const b = m->b;
+    const struct hparams *const hp = &m->hp;
+    const int64_t n = t->n_rows, width = qkv_width(hp);
+    const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
+    b->gemm_fwd(b, la->qkv, rows_f32(la->xn1), &w_qkv, NULL, n);
+    b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
+            hp->head_dim, width, 1.0f, n);
+    const struct attn_batch at = model_attention(m, t);
+    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
+                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, at.is_narrow, n);
+    b->attn_fwd(b, la->att, la->lse, la->qkv, la->cache, &at);
+}
+
+/* From la->xn2: the routes and la->h */
+static void experts_fwd(const struct model *m, struct acts *a,
+                        const struct layer_acts *la, int64_t l, int64_t n)
+{
+    struct backend *const b = m->b;
+    const struct hparams *const hp = &m->hp;
+    const int64_t k = hp->top_k, d = hp->d_model, nk = n * k;
+    const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
+    const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
+    b->gemm_fwd(b, la->router_logits, rows_f32(la->xn2), &w_router, NULL, n);
+    model_route(m, a, la, l, n);
+    b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
+    b->rows_gather(b, la->xg, DTYPE_F32, rows_f32(la->xn2), la->src, k, d, nk);
+    b->gemm_fwd(b, la->gu, rows_f32(la->xg), &w_gate_up, la->off, nk);
+    b->swiglu_fwd(b, la->h, la->gu, hp->d_ff, nk);
+}
+
+/* Norm `role` of layer l: y = of x and what r adds to it, which goes to sum */
+static void norm_fwd(const struct model *m, enum param_role role, int64_t l, float *y,
+                     float *sum, const struct residual *r, int64_t n)
+{
+    const struct weight w = model_weight(m, role, l);
+    m->b->residual_norm(m->b, y, DTYPE_F32, sum, r, &w, (float)m->hp.rms_eps, n);
+}
+
+void model_layer_start(const struct model *m, const struct acts *a,
+                       const struct batch *t, int64_t l)
+{
+    const struct layer_acts *const la = &a->layers[l];
+    const struct residual r = {.x = la->x};
+    norm_fwd(m, PARAM_NORM1, l, la->xn1, NULL, &r, t->n_rows);
+}
+
 void model_layer_fwd(const struct model *m, struct acts *a, const struct batch *t,
-                     int64_t l, float *y)
+                     int64_t l)
 {
     struct backend *const b = m->b;
     const struct layer_acts *const la = &a->layers[l];
-    const int64_t n = t->n_rows, d = m->hp.d_model;
+    const int64_t n = t->n_rows;
     const struct weight w_o = model_weight(m, PARAM_O, l);
-    const struct weight norm = model_weight(m, PARAM_NORM2, l);
     attention_fwd(m, la, t, l);
     b->gemm_fwd(b, a->o, rows_f32(la->att), &w_o, NULL, n);
-    b->add(b, la->x_mid, la->x, a->o, n * d);
-    b->rmsnorm_fwd(b, la->xn2, la->x_mid, &norm, (float)m->hp.rms_eps, n);
-    moe_fwd(m, a, la, t, l, y);
+    const struct residual r = {.x = la->x, .o = a->o};
+    norm_fwd(m, PARAM_NORM2, l, la->xn2, la->x_mid, &r, n);
+    experts_fwd(m, a, la, l, n);
+}
+
+/* From la->h: the next layer's x and xn1, or x_last */
+static void layer_end(const struct model *m, struct acts *a, const struct batch *t,
+                      int64_t l)
+{
+    struct backend *const b = m->b;
+    const struct layer_acts *const la = &a->layers[l];
+    const int64_t n = t->n_rows, k = m->hp.top_k;
+    const struct weight w_down = model_weight(m, PARAM_DOWN, l);
+    b->gemm_fwd(b, a->o, rows_f32(la->h), &w_down, la->off, n * k);
+    if (l + 1 == m->hp.n_layers) {
+        b->moe_combine(b, a->x_last, la->x_mid, a->o, la->place, la->weights, k,
+                       m->hp.d_model, n);
+        return;
+    }
+    const struct layer_acts *const next = &a->layers[l + 1];
+    const struct residual r = {.x = la->x_mid,
+                               .o = a->o,
+                               .place = la->place,
+                               .weights = la->weights,
+                               .top_k = k};
+    norm_fwd(m, PARAM_NORM1, l + 1, next->xn1, next->x, &r, n);
 }
 
 void model_forward(const struct model *m, struct acts *a, const struct batch *t)
@@ -278,6 +313,9 @@ void model_forward(const struct model *m, struct acts *a, const struct batch *t)
           (long long)t->n_own_pages, (long long)a->max.n_pages);
     const struct weight embed = model_weight(m, PARAM_EMBED, -1);
     m->b->embed_fwd(m->b, a->layers[0].x, &embed, t->dev.ids, t->n_rows);
-    for (int64_t l = 0; l < n_layers; l++)
-        model_layer_fwd(m, a, t, l, l + 1 < n_layers ? a->layers[l + 1].x : a->x_last);
+    model_layer_start(m, a, t, 0);
+    for (int64_t l = 0; l < n_layers; l++) {
+        model_layer_fwd(m, a, t, l);
+        layer_end(m, a, t, l);
+    }
 }

@@ -174,8 +174,12 @@ void model_router_sums(const struct model *m, struct acts *a, const struct batch
 /* The attention description of a batch, with the model's dims. */
 struct attn_batch model_attention(const struct model *m, const struct batch *t);
 
-/* Shared by forward and backward (recomputation): layer l from la->x to y. */
+/* Shared by forward and backward (recomputation). Start: layer l's x to xn1, which the
+ * end of the layer before does too. Fwd: from there to h, the last that its backward
+ * reads. */
+void model_layer_start(const struct model *m, const struct acts *a,
+                       const struct batch *t, int64_t l);
 void model_layer_fwd(const struct model *m, struct acts *a, const struct batch *t,
-                     int64_t l, float *y);
+                     int64_t l);
 
 #endif
