@@ -85,6 +85,18 @@ struct residual {
     int64_t top_k;        /* likewise */
 };
 
+/*
+ * The experts' activation h = swiglu_fwd(gu) on its way back: rows of dh and gu are at
+ * sorted places, see moe_sort.
+ */
+struct moe_act {
+    const float *dh;      /* (m K, F) dy W_down, not yet weighted */
+    const float *gu;      /* (m K, 2F) */
+    const int32_t *place; /* (m, K) */
+    const float *weights; /* (m, K) */
+    int64_t top_k, f;
+};
+
 struct rope_table {
     const float *cos, *sin; /* (n_pos, rot / 2) */
     int64_t n_pos, rot;     /* the first rot <= head_dim dims are rotated, half-split */
@@ -198,21 +210,20 @@ struct adamw_args {
   /* y[idx[r]] = x[r], idx without repeats */                                          \
   X(rows_scatter, (struct backend *b, float *y, const float *x, const int32_t *idx,    \
                    int64_t d, int64_t m))                                              \
-  /* h (m, F) = silu(g) u, gu (m, 2F): g then u */                                     \
-  X(swiglu_fwd, (struct backend *b, float *h, const float *gu, int64_t f, int64_t m))  \
-  /* dgu (m, 2F) = ; may be in place over gu */                                        \
-  X(swiglu_bwd, (struct backend *b, float *dgu, const float *dh, const float *gu,      \
+  /* h (m, F) = silu(g) u, gu (m, 2F): g then u; rounded to h_dtype */                 \
+  X(swiglu_fwd, (struct backend *b, void *h, enum dtype h_dtype, const float *gu,      \
                  int64_t f, int64_t m))                                                \
   /* y (m, D) = x + sum over slots ascending of weights[t, s] o[place[t K + s]], a     \
    * chain from x; weights NULL: plain sums. x may be y (in place) */                  \
   X(moe_combine, (struct backend *b, float *y, const float *x, const float *o,         \
                   const int32_t *place, const float *weights, int64_t top_k, int64_t d,\
                   int64_t m))                                                          \
-  /* At sorted place p of pair (t, s): dweights (m, K)[t, s] = <dh[p], h[p]>;          \
-   * then dh[p] *= w and h[p] *= w in place. dh here is dy W_down, not yet weighted */ \
-  X(moe_weight_bwd, (struct backend *b, float *dweights, float *dh, float *h,          \
-                     const int32_t *place, const float *weights, int64_t top_k,        \
-                     int64_t f, int64_t m))                                            \
+  /* At sorted place p of pair (t, s), w = weights[t, s], h = swiglu_fwd(gu)[p]:       \
+   * dweights (m, K)[t, s] = <dh, h>; hw (m K, F) = h w; with d = dh w:                \
+   * dgu (m K, 2F) = d u silu'(g), d silu(g). hw and dgu rounded to dtype; in fp32     \
+   * hw may be dh and dgu may be gu (in place) */                                      \
+  X(moe_act_bwd, (struct backend *b, float *dweights, void *hw, void *dgu,             \
+                  enum dtype dtype, const struct moe_act *a, int64_t m))               \
   /* y = a + b, n elements; may be in place */                                         \
   X(add, (struct backend *b, float *y, const float *a, const float *c, int64_t n))     \
   /* For rows of logits (m, ld) over the first v of ld columns, z = logits * inv_temp: \
