@@ -127,11 +127,12 @@ static int run_update(struct gpu_bench *g, struct gpu_pass *p,
     double s[5];
     char name[96];
     acts_release(&p->acts);
-    if ((int64_t)optim_bytes(&m->m.table, DTYPE_BF16) > gpu_free_bytes(b)) {
+    if ((int64_t)optim_bytes(&m->m.table, DTYPE_BF16, OPTIM_ON_DEVICE).device >
+        gpu_free_bytes(b)) {
         gpu_skip(g, "optimiser step (norm and AdamW)", "too little memory");
         return STATUS_OK;
     }
-    int status = optim_init(&o, b, &m->m.table, m->data, DTYPE_BF16);
+    int status = optim_init(&o, b, &m->m.table, m->data, DTYPE_BF16, OPTIM_ON_DEVICE);
     for (int i = 0; i < 5 && status == STATUS_OK; i++) {
         const double start = bench_now();
         status = optim_step(&o, p->grad, &args, &rep);

@@ -272,6 +272,10 @@ struct backend {
     /* zeroed, 64-byte aligned */
     int (*reserve)(struct backend *b, void **out, size_t bytes, const char *what);
     void (*release)(struct backend *b, void *p, size_t bytes);
+    /* The same of host memory that ops reach at its address, if slowly: for what does
+     * not fit beside the rest. A host backend gives what reserve gives. */
+    int (*reserve_host)(struct backend *b, void **out, size_t bytes, const char *what);
+    void (*release_host)(struct backend *b, void *p, size_t bytes);
     /* bytes that reserve could still give; 0: unknown */
     int64_t (*available)(struct backend *b);
     /*

@@ -114,6 +114,8 @@ static void fill_table(struct backend *b, enum cpu_isa isa)
     }
     b->reserve = cpu_reserve;
     b->release = cpu_release;
+    b->reserve_host = cpu_reserve;
+    b->release_host = cpu_release;
     b->available = cpu_available;
     b->replay = cpu_replay;
     b->record_begin = cpu_record_begin;

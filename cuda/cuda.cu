@@ -3,6 +3,7 @@
  * function table.
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -41,6 +42,29 @@ static void cuda_release(struct backend *b, void *p, size_t bytes)
     (void)b;
     (void)bytes;
     cuda_must(cudaFree(p), "release");
+}
+
+static int cuda_reserve_host(struct backend *b, void **out, size_t bytes,
+                             const char *what)
+{
+    void *p = NULL;
+    (void)b;
+    const cudaError_t error = cudaMallocHost(&p, bytes > 0 ? bytes : 1);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return ERR(ERR_MEMORY, "%s: %.1f MB of page-locked host memory refused: %s",
+                   what, 1e-6 * (double)bytes, cudaGetErrorString(error));
+    }
+    memset(p, 0, bytes);
+    *out = p;
+    return STATUS_OK;
+}
+
+static void cuda_release_host(struct backend *b, void *p, size_t bytes)
+{
+    (void)b;
+    (void)bytes;
+    cuda_must(cudaFreeHost(p), "release");
 }
 
 static int64_t cuda_available(struct backend *b)
@@ -132,6 +156,8 @@ static void fill_table(struct backend *b)
 #undef X
     b->reserve = cuda_reserve;
     b->release = cuda_release;
+    b->reserve_host = cuda_reserve_host;
+    b->release_host = cuda_release_host;
     b->available = cuda_available;
     b->replay = cuda_replay;
     b->record_begin = cuda_record_begin;

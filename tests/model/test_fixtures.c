@@ -349,7 +349,8 @@ static void check_optimiser(struct check *c)
                                            .clip_l2 = 1.0};
     struct optim o;
     struct optim_report report;
-    assert_int_equal(optim_init(&o, &c->b, &c->m.table, c->w.data, c->w.dtype), 0);
+    assert_int_equal(
+        optim_init(&o, &c->b, &c->m.table, c->w.data, c->w.dtype, OPTIM_ON_DEVICE), 0);
     assert_int_equal(optim_step(&o, c->grad_ce, &args, &report), 0);
     judge_scalar(c, "ce_grad_norm", report.grad_l2);
     c->scale[0] = report.scale;
