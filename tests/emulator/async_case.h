@@ -10,10 +10,13 @@
 
 enum { OLD = 7 }; /* what shared memory holds before a copy */
 
+/* The race checker is off from here on: kernels that wait too late are what is tried.
+ */
 static inline void set_early(bool is_early)
 {
     struct emulator_settings s = *emulator_settings();
     s.is_async_early = is_early;
+    s.has_races = false;
     emulator_settings_override(&s);
 }
 

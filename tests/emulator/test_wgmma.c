@@ -3,21 +3,13 @@
  * written down here from the canonical layouts of the PTX ISA; the layouts of
  * cuda/gemm_tensor_tile.h, which a GPU has confirmed, must be among them.
  */
-#include "tests/emulator/run_ptx.h"
+#include "tests/emulator/async_case.h"
 
 #include "core/dtype_bits.h"
 #include "cuda/gemm_tensor_tile.h"
-#include "emulator/settings.h"
 #include "tests/emulator/matrix_case.h"
 
 enum { MAX_MN = 256 };
-
-static void set_early(bool is_early)
-{
-    struct emulator_settings s = *emulator_settings();
-    s.is_async_early = is_early;
-    emulator_settings_override(&s);
-}
 
 /* How an operand lies in shared memory: the canonical layouts, in units of T elements =
  * 16 bytes. span: bytes of the swizzle, 0 none. */
