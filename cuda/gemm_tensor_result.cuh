@@ -185,7 +185,9 @@ __device__ __forceinline__ void turn_tile(float (&acc)[WIDTH / 2], struct boxes 
 #pragma unroll
     for (int32_t i = 0; i < WIDTH / GEMM_BOX_COLS; i++) {
         char *const box = boxes.p + i % GEMM_N_BOXES * GEMM_BOX_BYTES;
-        if (i == GEMM_N_BOXES && is_leader) { /* second turn of the buffers */
+        /* second turn of the buffers; or the last tile, for which expect_tile has not
+         * waited until the stores of the one before have left them */
+        if ((i == GEMM_N_BOXES || (i == 0 && !has_in)) && is_leader) {
             bulk_wait_read<0>();
             for (int32_t j = GEMM_N_BOXES; has_in && j < 2 * GEMM_N_BOXES; j++)
                 fetch_box(boxes, in, j);
