@@ -93,7 +93,6 @@ SRC_dist_cu := $(if $(HAVE_CUDA),$(wildcard dist/*.cu))
 SRC_core    := $(wildcard core/*.c)
 # runs the kernels' PTX on the CPU, for tests; its CUDA API needs the toolkit's headers
 NO_CUDA = $(if $(HAVE_CUDA),,emulator/runtime% tests/emulator/runtime% tests/emulator/test_runtime%)
-EMULATOR_LINKS := $(filter 4,$(words $(wildcard $(foreach f,race ops_move ops_float ops_matrix,emulator/$(f).c))))
 SRC_emulator := $(filter-out $(NO_CUDA),$(wildcard emulator/*.c))
 # cpu/cpu.c once; every other file of cpu/ once per instruction set
 SRC_cpu_isa := $(filter-out cpu/cpu.c,$(wildcard cpu/*.c))
@@ -180,7 +179,7 @@ DEPS_reward = reward core
 DEPS_model = model dist cpu core
 DEPS_rollout = rollout model reward dist cpu core
 DEPS_grpo = grpo rollout model reward dist cpu core
-TEST_FOLDERS = $(FOLDERS) $(if $(EMULATOR_LINKS),emulator) $(if $(HAVE_CUDA),cuda)
+TEST_FOLDERS = $(FOLDERS) emulator $(if $(HAVE_CUDA),cuda)
 TESTS := $(filter-out $(NO_CUDA),$(foreach f,$(TEST_FOLDERS),$(sort $(wildcard tests/$(f)/test_*.c))))
 TEST_BINS := $(patsubst %.c,$(O)/%,$(TESTS))
 define test_rule
