@@ -88,7 +88,7 @@ static void run_head_product(void *arg)
     struct acts *const a = &h->p->acts;
     struct backend *const b = h->p->m->b;
     for (int64_t i = 0; i < h->n; i += HEAD_ROWS)
-        b->gemm_fwd(b, a->logits, a->head_xn, &h->w, NULL,
+        b->gemm_fwd(b, a->logits, acts_rows(a, a->head_xn), &h->w, NULL,
                     h->n - i < HEAD_ROWS ? h->n - i : HEAD_ROWS);
 }
 

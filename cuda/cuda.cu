@@ -188,8 +188,11 @@ int cuda_backend_init(struct backend *b, int device, enum cuda_matmul matmul)
     snprintf(s->name, sizeof(s->name), "cuda (%s, %d SMs, %.0f GB; %s products)",
              prop.name, prop.multiProcessorCount, 1e-9 * (double)prop.totalGlobalMem,
              s->tensor != NULL ? "tensor-core" : "exact");
-    *b = (struct backend){
-        .name = s->name, .state = s, .is_host = false, .product_layout = WEIGHT_PLAIN};
+    *b = (struct backend){.name = s->name,
+                          .state = s,
+                          .is_host = false,
+                          .product_layout = WEIGHT_PLAIN,
+                          .product_rows = s->tensor != NULL ? DTYPE_BF16 : DTYPE_F32};
     fill_table(b);
     return STATUS_OK;
 }

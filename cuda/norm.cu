@@ -3,19 +3,9 @@
  * backward keeps r = 1 / rms of every row in scratch; then a thread is a column and
  * adds the rows in order.
  */
-#include "cuda/backend.cuh"
+#include "cuda/norm.cuh"
 
 enum { DW_COLS = 8, DW_ROWS = 256, DW_THREADS = 256 };
-
-static __device__ __forceinline__ float row_rsqrt(const float *x, float eps, int64_t k,
-                                                  int lane)
-{
-    float acc = 0;
-#pragma unroll 16
-    for (int64_t i = lane; i < k; i += LANES)
-        acc = fmaf(x[i], x[i], acc);
-    return f_rsqrt(fold_sum(acc) / (float)k + eps);
-}
 
 /* A block is a row, kept in shared memory: one trip to memory however few rows */
 static __global__ void k_norm_fwd(float *y, const float *x, struct weight w, float eps)

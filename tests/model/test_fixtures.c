@@ -159,7 +159,7 @@ static void check_layer(struct check *c, int64_t l)
     /* the engine adds attention's output to the residual at once: the product again */
     float *const mixer = mem_alloc((size_t)(n * d) * sizeof(float));
     const struct weight w_o = model_weight(&c->m, PARAM_O, l);
-    c->b.gemm_fwd(&c->b, mixer, la->att, &w_o, NULL, n);
+    c->b.gemm_fwd(&c->b, mixer, rows_f32(la->att), &w_o, NULL, n);
     snprintf(name, sizeof(name), "mixer.%d", (int)l);
     judge_tensor(c, "mixer", name, mixer, n * d);
     mem_free(mixer);
