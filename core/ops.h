@@ -41,7 +41,8 @@ enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
  * lies in page pages[page_off[s] + t / KV_BLOCK], slot t % KV_BLOCK. Query rows of a
  * sequence are adjacent, positions ascending by one. A row at position pos sees
  * positions max(0, pos - window + 1) .. pos (window 0: from 0). A page that several
- * sequences hold has the same place in all their lists, as its positions are the same.
+ * sequences hold has the same place in all their lists, as its positions are the same,
+ * and so has every page before it.
  */
 struct attn_batch {
     int64_t n_rows, n_seqs, n_groups;

@@ -58,6 +58,8 @@ void gemm_tensor_free(struct gemm_tensor *t); /* NULL is fine */
  * GEMM_KERNEL_WGMMA where the device lacks it is ERR_CONFIG. */
 WARN_UNUSED int gemm_tensor_force(struct gemm_tensor *t, enum gemm_kernel kernel);
 const struct gemm_device *gemm_tensor_device(const struct gemm_tensor *t);
+/* The driver's cuTensorMapEncodeTiled where wgmma may be used, else NULL */
+void *gemm_tensor_encoder(const struct gemm_tensor *t);
 
 /* bf16 values are passed as their 16 bits. Device pointers, row-major, dense:
  *   x (m, k), dy (m, n) of pitch ld_dy, w (n_mats, n, k);
