@@ -64,7 +64,8 @@ NVCCFLAGS_asan = $(NVCCFLAGS_debug)
 NVCCFLAGS_tsan = $(NVCCFLAGS_debug)
 NVCCFLAGS_coverage = -O1 -g
 # -fmad=false: kernels fuse where they say so, as cpu/ does; compressed: programs of a third
-NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_ARCH) -fmad=false -Xfatbin=-compress-all --Werror all-warnings \
+NVCC_CODE = $(NVCC_ARCH) -Xfatbin=-compress-all
+NVCCFLAGS_ALL = -std=c++17 -I. $(NVCC_CODE) -fmad=false --Werror all-warnings \
                 -Xcompiler -Wall,-Wextra,-Werror,-Wno-missing-field-initializers,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics $(NVCCFLAGS_$(BUILD)) $(NVCCFLAGS)
 # cudart finds the driver when it runs: nothing of CUDA is needed to start the program
 CUDA_LIBS = $(if $(HAVE_CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lpthread)
@@ -80,6 +81,8 @@ PORTABLE_OPT_asan = -O0
 PORTABLE_OPT_tsan = -O0
 ISA_avx2 = -Wno-psabi -mavx2 -mfma -mf16c
 ISA_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+# in every variant, or its tests take minutes; it is used on the machine that builds it
+EMULATOR_CFLAGS = $(if $(filter coverage,$(BUILD)),,-O2) -march=native
 
 SRC_grpo    := $(filter-out grpo/main.c,$(wildcard grpo/*.c))
 SRC_rollout := $(wildcard rollout/*.c)
@@ -88,11 +91,15 @@ SRC_reward  := $(wildcard reward/*.c)
 SRC_dist    := $(filter-out $(if $(HAVE_MPI),dist/dist_nompi.c,dist/dist_mpi.c),$(wildcard dist/*.c))
 SRC_dist_cu := $(if $(HAVE_CUDA),$(wildcard dist/*.cu))
 SRC_core    := $(wildcard core/*.c)
+# runs the kernels' PTX on the CPU, for tests; its CUDA API needs the toolkit's headers
+NO_CUDA = $(if $(HAVE_CUDA),,emulator/runtime% tests/emulator/runtime% tests/emulator/test_runtime%)
+EMULATOR_LINKS := $(filter 4,$(words $(wildcard $(foreach f,race ops_move ops_float ops_matrix,emulator/$(f).c))))
+SRC_emulator := $(filter-out $(NO_CUDA),$(wildcard emulator/*.c))
 # cpu/cpu.c once; every other file of cpu/ once per instruction set
 SRC_cpu_isa := $(filter-out cpu/cpu.c,$(wildcard cpu/*.c))
 
 obj = $(patsubst %.c,$(O)/%.o,$(1))
-$(foreach f,grpo rollout model reward dist core,$(eval OBJ_$(f) := $(call obj,$(SRC_$(f)))))
+$(foreach f,grpo rollout model reward dist core emulator,$(eval OBJ_$(f) := $(call obj,$(SRC_$(f)))))
 OBJ_cpu := $(call obj,$(wildcard cpu/cpu.c)) $(foreach i,$(ISAS),$(patsubst cpu/%.c,$(O)/cpu/%.$(i).o,$(SRC_cpu_isa)))
 OBJ_cuda_ops := $(patsubst %.cu,$(O)/%.o,$(SRC_cuda)) $(call obj,$(SRC_cuda_c))
 OBJ_dist += $(patsubst %.cu,$(O)/%.o,$(SRC_dist_cu))
@@ -110,14 +117,15 @@ $(O)/$(1).stamp: FORCE
 	@printf '%s\n' '$$(subst ','\'',$(2))' | cmp -s - $$@ || printf '%s\n' '$$(subst ','\'',$(2))' > $$@
 endef
 # expanded here: a rule would see the variables of the target that asked for the stamp
-FLAGS_TEXT := $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS) $(MPI_CFLAGS) $(MPI_LIBS) $(foreach i,$(ISAS),$(ISA_$(i)))
+FLAGS_TEXT := $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS) $(MPI_CFLAGS) $(MPI_LIBS) $(foreach i,$(ISAS),$(ISA_$(i))) $(EMULATOR_CFLAGS)
 CUDA_FLAGS_TEXT := $(HAVE_CUDA) $(if $(HAVE_CUDA),$(NVCCFLAGS_ALL) $(CUDA_LIBS))
 $(eval $(call stamp_rule,flags,$$(FLAGS_TEXT)))
 $(eval $(call stamp_rule,cuda_flags,$$(CUDA_FLAGS_TEXT)))
-$(foreach f,$(FOLDERS) cuda_ops,$(eval $(call stamp_rule,lib$(f),$$(OBJ_$(f)))))
+$(foreach f,$(FOLDERS) cuda_ops emulator,$(eval $(call stamp_rule,lib$(f),$$(OBJ_$(f)))))
 
 $(O)/dist/%.o: CFLAGS_ALL += $(MPI_CFLAGS)
-$(O)/tests/cuda/%.o: CFLAGS_ALL += $(if $(HAVE_CUDA),-isystem $(CUDA_HOME)/include)
+$(O)/emulator/%.o: CFLAGS_ALL += $(EMULATOR_CFLAGS)
+$(O)/emulator/%.o $(O)/tests/emulator/%.o $(O)/tests/cuda/%.o: CFLAGS_ALL += $(if $(HAVE_CUDA),-isystem $(CUDA_HOME)/include)
 # only main.c names a backend, so only it knows whether this one exists
 $(O)/grpo/main.o: CFLAGS_ALL += -DHAVE_CUDA=$(if $(HAVE_CUDA),1,0)
 $(O)/grpo/main.o: $(O)/cuda_flags.stamp
@@ -133,7 +141,8 @@ $(O)/cpu/%.$(1).o: cpu/%.c $(O)/flags.stamp
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 # wgmma and TMA exist for sm_90a only, and are called there only
-$(patsubst %,$(O)/cuda/%.o,gemm_tensor_wgmma attention_tensor_bwd_dkdv attention_tensor_bwd_dq): NVCC_ARCH = -gencode arch=compute_90a,code=sm_90a
+SM_90A := gemm_tensor_wgmma attention_tensor_bwd_dkdv attention_tensor_bwd_dq
+$(patsubst %,$(O)/cuda/%.o,$(SM_90A)): NVCC_ARCH = -gencode arch=compute_90a,code=sm_90a
 $(O)/%.o: %.cu $(O)/cuda_flags.stamp
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)
@@ -149,7 +158,7 @@ $(O)/lib$(1).a: $(OBJ_$(1)) $$(LIB_OBJ_$(1)) $(O)/lib$(1).stamp
 .PHONY: lib$(1).a
 lib$(1).a: $(O)/lib$(1).a
 endef
-$(foreach f,$(FOLDERS) $(if $(HAVE_CUDA),cuda_ops),$(eval $(call lib_rule,$(f))))
+$(foreach f,$(FOLDERS) emulator $(if $(HAVE_CUDA),cuda_ops),$(eval $(call lib_rule,$(f))))
 
 $(O)/bin/grpo: $(O)/grpo/main.o $(LIB)
 	@mkdir -p $(@D)
@@ -167,16 +176,17 @@ DEPS_core = core
 DEPS_cpu = cpu core
 DEPS_cuda = cuda_ops cpu core
 DEPS_dist = dist core
+DEPS_emulator = emulator core
 DEPS_reward = reward core
 DEPS_model = model dist cpu core
 DEPS_rollout = rollout model reward dist cpu core
 DEPS_grpo = grpo rollout model reward dist cpu core
-TEST_FOLDERS = $(FOLDERS) $(if $(HAVE_CUDA),cuda)
-TESTS := $(foreach f,$(TEST_FOLDERS),$(sort $(wildcard tests/$(f)/test_*.c)))
+TEST_FOLDERS = $(FOLDERS) $(if $(EMULATOR_LINKS),emulator) $(if $(HAVE_CUDA),cuda)
+TESTS := $(filter-out $(NO_CUDA),$(foreach f,$(TEST_FOLDERS),$(sort $(wildcard tests/$(f)/test_*.c))))
 TEST_BINS := $(patsubst %.c,$(O)/%,$(TESTS))
 define test_rule
 $(O)/tests/$(1)/%: $(O)/tests/$(1)/%.o \
-    $(call obj,$(filter-out $(TESTS),$(wildcard tests/$(1)/*.c))) $(foreach f,$(DEPS_$(1)),$(O)/lib$(f).a)
+    $(call obj,$(filter-out $(TESTS) $(NO_CUDA),$(wildcard tests/$(1)/*.c))) $(foreach f,$(DEPS_$(1)),$(O)/lib$(f).a)
 	$$(call say,LD,$$@)
 	$(Q)$$(CC) $$(LDFLAGS_ALL) $$(filter %.o %.a,$$^) $$(LIBS) $$(if $$(filter %libdist.a,$$^),$$(MPI_LIBS) $$(NCCL_LIBS)) \
 	    $$(if $$(filter %libcuda_ops.a %libdist.a,$$^),$$(CUDA_LIBS)) -lcmocka -o $$@
@@ -206,7 +216,7 @@ $(O)/bench/bench_%: $(O)/bench/bench_%.o $(OBJ_bench) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(filter %.o,$^) $(LIB) $(LIBS) $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS) -ldl -o $@
 
-include tools/gpu_bundle.mk tools/targets.mk
+include tools/emulated.mk tools/gpu_bundle.mk tools/targets.mk
 
 .SECONDARY:
--include $(wildcard $(O)/*/*.d $(O)/tests/*/*.d)
+-include $(wildcard $(O)/*/*.d $(O)/tests/*/*.d $(O)/emulated/*/*.d)

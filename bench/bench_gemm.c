@@ -67,13 +67,13 @@ static void run_own(void *arg)
     struct backend *const b = &p->bench->b;
     switch (p->op) {
     case OP_FWD:
-        b->gemm_fwd(b, p->y, p->x, &p->w, p->off, p->m);
+        b->gemm_fwd(b, p->y, rows_f32(p->x), &p->w, p->off, p->m);
         break;
     case OP_DX:
-        b->gemm_dx(b, p->x, p->y, &p->w, p->off, p->m);
+        b->gemm_dx(b, p->x, rows_f32(p->y), &p->w, p->off, p->m);
         break;
     case OP_DW:
-        b->gemm_dw(b, p->packed, p->y, p->x, &p->w, p->off, p->m);
+        b->gemm_dw(b, p->packed, rows_f32(p->y), rows_f32(p->x), &p->w, p->off, p->m);
         break;
     case N_OPS:
         break;

@@ -241,7 +241,7 @@ static void run_norms(void *arg)
 static void run_swiglu(void *arg)
 {
     struct flat *const p = arg;
-    p->b->swiglu_fwd(p->b, p->y, p->x, 512, p->n / 1024);
+    p->b->swiglu_fwd(p->b, p->y, DTYPE_F32, p->x, 512, p->n / 1024);
 }
 
 static void bench_flat(struct bench *s, int64_t n)

@@ -54,7 +54,7 @@ struct cube {
 static void run_cube(void *arg)
 {
     struct cube *const c = arg;
-    c->b->gemm_fwd(c->b, c->y, c->x, &c->w, NULL, CUBE);
+    c->b->gemm_fwd(c->b, c->y, rows_f32(c->x), &c->w, NULL, CUBE);
 }
 
 /* fp32 rows as the model has them: the rounding of x to bf16 is in the time */

@@ -88,7 +88,7 @@ static void run_head_product(void *arg)
     struct acts *const a = &h->p->acts;
     struct backend *const b = h->p->m->b;
     for (int64_t i = 0; i < h->n; i += HEAD_ROWS)
-        b->gemm_fwd(b, a->logits, a->head_xn, &h->w, NULL,
+        b->gemm_fwd(b, a->logits, acts_rows(a, a->head_xn), &h->w, NULL,
                     h->n - i < HEAD_ROWS ? h->n - i : HEAD_ROWS);
 }
 
@@ -127,11 +127,12 @@ static int run_update(struct gpu_bench *g, struct gpu_pass *p,
     double s[5];
     char name[96];
     acts_release(&p->acts);
-    if ((int64_t)optim_bytes(&m->m.table, DTYPE_BF16) > gpu_free_bytes(b)) {
+    if ((int64_t)optim_bytes(&m->m.table, DTYPE_BF16, OPTIM_ON_DEVICE).device >
+        gpu_free_bytes(b)) {
         gpu_skip(g, "optimiser step (norm and AdamW)", "too little memory");
         return STATUS_OK;
     }
-    int status = optim_init(&o, b, &m->m.table, m->data, DTYPE_BF16);
+    int status = optim_init(&o, b, &m->m.table, m->data, DTYPE_BF16, OPTIM_ON_DEVICE);
     for (int i = 0; i < 5 && status == STATUS_OK; i++) {
         const double start = bench_now();
         status = optim_step(&o, p->grad, &args, &rep);

@@ -2,7 +2,8 @@
  * Every op of a layer of the paper's shape on the learner's rows and on a decode
  * step's: products in TFLOP/s of the bf16 peak, attention likewise (visible pairs), the
  * others in GB/s of the copy's rate over the bytes they must move (each input read
- * once, each output written once, fp32 rows as the engine keeps them). One pass fills
+ * once, each output written once, rows as the engine keeps them: bf16 where only
+ * products read them, else fp32). One pass fills
  * the arrays, so routes, offsets and pages are real ones.
  */
 #include <math.h>
@@ -62,26 +63,54 @@ static bool is_half(const struct model *m)
 
 static int64_t layer_of(enum param_role role) { return role == PARAM_HEAD ? -1 : 0; }
 
-static void fwd(const struct ops *o, enum param_role role, float *y, const float *x,
+static void fwd(const struct ops *o, enum param_role role, float *y, struct rows x,
                 const int32_t *off, int64_t m)
 {
     const struct weight w = model_weight(o->m, role, layer_of(role));
     o->b->gemm_fwd(o->b, y, x, &w, off, m);
 }
 
-static void dx(const struct ops *o, enum param_role role, float *to, const float *dy,
+static void dx(const struct ops *o, enum param_role role, float *to, struct rows dy,
                const int32_t *off, int64_t m)
 {
     const struct weight w = model_weight(o->m, role, layer_of(role));
     o->b->gemm_dx(o->b, to, dy, &w, off, m);
 }
 
-static void dw(const struct ops *o, enum param_role role, const float *dy,
-               const float *x, const int32_t *off, int64_t m)
+static void dw(const struct ops *o, enum param_role role, struct rows dy, struct rows x,
+               const int32_t *off, int64_t m)
 {
     const struct weight w = model_weight(o->m, role, layer_of(role));
     const int64_t at = param_find(&o->m->table, role, layer_of(role))->off;
     o->b->gemm_dw(o->b, o->grad + at, dy, x, &w, off, m);
+}
+
+/* The arrays that the model keeps for products alone */
+static struct rows kept(const struct ops *o, const void *p)
+{
+    return acts_rows(o->a, p);
+}
+
+static void sum_norm(const struct ops *o, float *sum, void *y, bool is_combined)
+{
+    const struct residual r = {.x = is_combined ? o->la->x_mid : o->la->x,
+                               .o = sum != NULL ? o->a->o : NULL,
+                               .place = is_combined ? o->la->place : NULL,
+                               .weights = o->la->weights,
+                               .top_k = TOP_K};
+    o->b->residual_norm(o->b, y, o->a->product_rows, sum, &r, &o->norm, 1e-5f, o->n);
+}
+
+static void act_bwd(const struct ops *o)
+{
+    const struct moe_act act = {.dh = o->a->dh,
+                                .gu = o->la->gu,
+                                .place = o->la->place,
+                                .weights = o->la->weights,
+                                .top_k = TOP_K,
+                                .f = D_FF};
+    o->b->moe_act_bwd(o->b, o->a->dweights, o->a->h, o->a->rounded, o->a->product_rows,
+                      &act, o->n);
 }
 
 /*
@@ -92,35 +121,40 @@ static void dw(const struct ops *o, enum param_role role, const float *dy,
 /* clang-format off */
 #define ROWS_LIST(X)                                                                   \
   X(qkv, "qkv", FOR_BOTH, 3072, 1024, 1, 0, 1,                                         \
-    fwd(o, PARAM_QKV, o->la->qkv, o->la->xn1, NULL, o->n))                             \
+    fwd(o, PARAM_QKV, o->la->qkv, kept(o, o->la->xn1), NULL, o->n))                    \
   X(out, "o", FOR_BOTH, 1024, 1024, 1, 0, 1,                                           \
-    fwd(o, PARAM_O, o->a->o, o->la->att, NULL, o->n))                                  \
+    fwd(o, PARAM_O, o->a->o, rows_f32(o->la->att), NULL, o->n))                        \
   X(gate_up, "gate_up", FOR_BOTH, 4096, 1024, EXPERTS, 0, TOP_K,                       \
-    fwd(o, PARAM_GATE_UP, o->la->gu, o->la->xg, o->la->off, o->nk))                    \
+    fwd(o, PARAM_GATE_UP, o->la->gu, kept(o, o->la->xg), o->la->off, o->nk))           \
   X(down, "down", FOR_BOTH, 1024, 2048, EXPERTS, 0, TOP_K,                             \
-    fwd(o, PARAM_DOWN, o->a->o, o->la->h, o->la->off, o->nk))                          \
+    fwd(o, PARAM_DOWN, o->a->o, kept(o, o->a->h), o->la->off, o->nk))                  \
   X(head, "head", FOR_BOTH, 0, 1024, 1, 0, LOGITS,                                     \
-    fwd(o, PARAM_HEAD, o->a->logits, o->a->head_xn, NULL, o->n_head))                  \
+    fwd(o, PARAM_HEAD, o->a->logits, kept(o, o->a->head_xn), NULL, o->n_head))         \
   X(qkv_dx, "qkv dx", FOR_LEARNER, 3072, 1024, 1, 0, 1,                                \
-    dx(o, PARAM_QKV, o->a->dx, o->la->qkv, NULL, o->n))                                \
+    dx(o, PARAM_QKV, o->a->dx, kept(o, o->a->rounded), NULL, o->n))                    \
   X(qkv_dw, "qkv dw", FOR_LEARNER, 3072, 1024, 1, 0, 1,                                \
-    dw(o, PARAM_QKV, o->la->qkv, o->la->xn1, NULL, o->n))                              \
+    dw(o, PARAM_QKV, kept(o, o->a->rounded), kept(o, o->la->xn1), NULL, o->n))         \
   X(gate_up_dx, "gate_up dx", FOR_LEARNER, 4096, 1024, EXPERTS, 0, TOP_K,              \
-    dx(o, PARAM_GATE_UP, o->a->o, o->la->gu, o->la->off, o->nk))                       \
+    dx(o, PARAM_GATE_UP, o->a->o, kept(o, o->a->rounded), o->la->off, o->nk))          \
   X(gate_up_dw, "gate_up dw", FOR_LEARNER, 4096, 1024, EXPERTS, 0, TOP_K,              \
-    dw(o, PARAM_GATE_UP, o->la->gu, o->la->xg, o->la->off, o->nk))                     \
+    dw(o, PARAM_GATE_UP, kept(o, o->a->rounded), kept(o, o->la->xg), o->la->off,       \
+       o->nk))                                                                         \
   X(down_dx, "down dx", FOR_LEARNER, 1024, 2048, EXPERTS, 0, TOP_K,                    \
-    dx(o, PARAM_DOWN, o->la->h, o->a->o, o->la->off, o->nk))                           \
+    dx(o, PARAM_DOWN, o->a->dh, kept(o, o->a->o), o->la->off, o->nk))                  \
   X(down_dw, "down dw", FOR_LEARNER, 1024, 2048, EXPERTS, 0, TOP_K,                    \
-    dw(o, PARAM_DOWN, o->a->o, o->la->h, o->la->off, o->nk))                           \
+    dw(o, PARAM_DOWN, kept(o, o->a->o), kept(o, o->a->h), o->la->off, o->nk))          \
   X(head_dx, "head dx", FOR_LEARNER, 0, 1024, 1, 0, LOGITS,                            \
-    dx(o, PARAM_HEAD, o->a->dhead_xn, o->a->logits, NULL, o->n_head))                  \
+    dx(o, PARAM_HEAD, o->a->dhead_xn, rows_f32(o->a->logits), NULL, o->n_head))        \
   X(head_dw, "head dw", FOR_LEARNER, 0, 1024, 1, 0, LOGITS,                            \
-    dw(o, PARAM_HEAD, o->a->logits, o->a->head_xn, NULL, o->n_head))                   \
+    dw(o, PARAM_HEAD, rows_f32(o->a->logits), kept(o, o->a->head_xn), NULL, o->n_head))\
   X(router_product, "router product", FOR_BOTH, EXPERTS, 1024, 1, 0, 1,                \
-    fwd(o, PARAM_ROUTER, o->la->router_logits, o->la->xn2, NULL, o->n))                \
-  X(norm, "rmsnorm", FOR_BOTH, 0, 0, 0, 2 * 1024, 1,                                   \
-    o->b->rmsnorm_fwd(o->b, o->la->xn1, o->la->x, &o->norm, 1e-5f, o->n))              \
+    fwd(o, PARAM_ROUTER, o->la->router_logits, kept(o, o->la->xn2), NULL, o->n))       \
+  X(norm, "rmsnorm", FOR_BOTH, 0, 0, 0, 1.5 * 1024, 1,                                 \
+    sum_norm(o, NULL, o->la->xn1, false))                                              \
+  X(add_norm, "add and rmsnorm", FOR_BOTH, 0, 0, 0, 3.5 * 1024, 1,                     \
+    sum_norm(o, o->la->x_mid, o->la->xn2, false))                                      \
+  X(combine_norm, "combine and rmsnorm", FOR_BOTH, 0, 0, 0, (2.5 + TOP_K) * 1024, 1,   \
+    sum_norm(o, o->a->x_last, o->la->xn1, true))                                       \
   X(norm_bwd, "rmsnorm bwd", FOR_LEARNER, 0, 0, 0, 3 * 1024, 1,                        \
     o->b->rmsnorm_bwd(o->b, o->a->dtmp, o->grad, o->a->dx, o->la->x, &o->norm, 1e-5f,  \
                       o->n))                                                           \
@@ -141,18 +175,18 @@ static void dw(const struct ops *o, enum param_role role, const float *dy,
   X(sort, "moe sort", FOR_BOTH, 0, 0, 0, 6, 1,                                         \
     o->b->moe_sort(o->b, o->la->off, o->la->src, o->la->place, o->la->experts,         \
                    EXPERTS, TOP_K, o->n))                                              \
-  X(gather, "rows gather", FOR_BOTH, 0, 0, 0, 2 * 1024, TOP_K,                         \
-    o->b->rows_gather(o->b, o->la->xg, o->la->xn2, o->la->src, TOP_K, D_MODEL, o->nk)) \
-  X(swiglu, "swiglu", FOR_BOTH, 0, 0, 0, 3 * 2048, TOP_K,                              \
-    o->b->swiglu_fwd(o->b, o->la->h, o->la->gu, D_FF, o->nk))                          \
-  X(swiglu_bwd, "swiglu bwd", FOR_LEARNER, 0, 0, 0, 5 * 2048, TOP_K,                   \
-    o->b->swiglu_bwd(o->b, o->la->gu, o->a->dh, o->la->gu, D_FF, o->nk))               \
+  X(gather, "rows gather", FOR_BOTH, 0, 0, 0, 1024, TOP_K,                             \
+    o->b->rows_gather(o->b, o->la->xg, o->a->product_rows, kept(o, o->la->xn2),        \
+                      o->la->src, TOP_K, D_MODEL, o->nk))                              \
+  X(gather_bwd, "rows gather bwd", FOR_LEARNER, 0, 0, 0, 1.5 * 1024, TOP_K,            \
+    o->b->rows_gather(o->b, o->a->o, o->a->product_rows, rows_f32(o->a->dx),           \
+                      o->la->src, TOP_K, D_MODEL, o->nk))                              \
+  X(swiglu, "swiglu", FOR_BOTH, 0, 0, 0, 2.5 * 2048, TOP_K,                            \
+    o->b->swiglu_fwd(o->b, o->a->h, o->a->product_rows, o->la->gu, D_FF, o->nk))       \
+  X(act_bwd, "moe act bwd", FOR_LEARNER, 0, 0, 0, 4.5 * 2048, TOP_K, act_bwd(o))       \
   X(combine, "moe combine", FOR_BOTH, 0, 0, 0, 2 * 1024, TOP_K,                        \
     o->b->moe_combine(o->b, o->a->x_last, o->la->x_mid, o->a->o, o->la->place,         \
                       o->la->weights, TOP_K, D_MODEL, o->n))                           \
-  X(weight_bwd, "moe weight bwd", FOR_LEARNER, 0, 0, 0, 4 * 2048, TOP_K,               \
-    o->b->moe_weight_bwd(o->b, o->a->dweights, o->a->dh, o->la->h, o->la->place,       \
-                         o->la->weights, TOP_K, D_FF, o->n))                           \
   X(logprob, "logprob", FOR_LEARNER, 0, 0, 0, 1, LOGITS,                               \
     o->b->logprob_fwd(o->b, o->a->head_logp, o->a->head_lse, o->a->head_entropy,       \
                       o->a->logits, o->a->head_target, 1.0f, o->v, o->v, o->n_head))   \

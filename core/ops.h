@@ -61,6 +61,44 @@ struct attn_batch {
                                  attn_bwd: groups share no page with each other */
 };
 
+/*
+ * Rows that an op reads, dense. DTYPE_BF16: fp32 rows that another op rounded to
+ * nearest even. A product gives the bits that it gives for the rounded values as fp32
+ * rows; one that rounds its rows itself (backend.product_rows) those of the unrounded
+ * rows too.
+ */
+struct rows {
+    const void *data;
+    enum dtype dtype; /* F32 or BF16 */
+};
+
+static inline struct rows rows_f32(const float *data)
+{
+    const struct rows r = {data, DTYPE_F32};
+    return r;
+}
+
+/* What a residual_norm adds to the residual stream x (m, D) */
+struct residual {
+    const float *x;
+    const float *o;       /* (m, D), or with place (m K, D); NULL: nothing */
+    const int32_t *place; /* (m, K): as moe_combine; NULL: as add */
+    const float *weights; /* (m, K), see moe_combine; with place only */
+    int64_t top_k;        /* likewise */
+};
+
+/*
+ * The experts' activation h = swiglu_fwd(gu) on its way back: rows of dh and gu are at
+ * sorted places, see moe_sort.
+ */
+struct moe_act {
+    const float *dh;      /* (m K, F) dy W_down, not yet weighted */
+    const float *gu;      /* (m K, 2F) */
+    const int32_t *place; /* (m, K) */
+    const float *weights; /* (m, K) */
+    int64_t top_k, f;
+};
+
 struct rope_table {
     const float *cos, *sin; /* (n_pos, rot / 2) */
     int64_t n_pos, rot;     /* the first rot <= head_dim dims are rotated, half-split */
@@ -95,17 +133,22 @@ struct adamw_args {
                 const float *dy, const int32_t *ids, int64_t m))                       \
   /* y (m, n) = x (m, k) W^T. n_mats > 1: rows off[e] .. off[e+1]-1 use matrix e;      \
    * off (n_mats + 1), off[0] = 0, off[n_mats] = m; NULL when n_mats = 1 */            \
-  X(gemm_fwd, (struct backend *b, float *y, const float *x, const struct weight *w,    \
+  X(gemm_fwd, (struct backend *b, float *y, struct rows x, const struct weight *w,     \
                const int32_t *off, int64_t m))                                         \
   /* dx (m, k) = dy (m, n) W */                                                        \
-  X(gemm_dx, (struct backend *b, float *dx, const float *dy, const struct weight *w,   \
+  X(gemm_dx, (struct backend *b, float *dx, struct rows dy, const struct weight *w,    \
               const int32_t *off, int64_t m))                                          \
   /* dw (laid out as w, fp32) += dy^T x, rows ascending */                             \
-  X(gemm_dw, (struct backend *b, float *dw, const float *dy, const float *x,           \
+  X(gemm_dw, (struct backend *b, float *dw, struct rows dy, struct rows x,             \
               const struct weight *w, const int32_t *off, int64_t m))                  \
   /* y (m, k) = w * x * rsqrt(mean(x^2) + eps), w (k) */                               \
   X(rmsnorm_fwd, (struct backend *b, float *y, const float *x, const struct weight *w, \
                   float eps, int64_t m))                                               \
+  /* sum (m, k) = r->x and what r adds, y (m, k) = rmsnorm_fwd of sum, rounded to      \
+   * y_dtype. Nothing added: sum is not written. sum may be r->x (in place) */         \
+  X(residual_norm, (struct backend *b, void *y, enum dtype y_dtype, float *sum,        \
+                    const struct residual *r, const struct weight *w, float eps,       \
+                    int64_t m))                                                        \
   /* dx (m, k) = ; dw (k) += over rows ascending. A backend that rounds products of    \
    * w's dtype may add sums over chunks of rows instead, in an order of m alone */     \
   X(rmsnorm_bwd, (struct backend *b, float *dx, float *dw, const float *dy,            \
@@ -163,27 +206,27 @@ struct adamw_args {
    * src (m K): pair t K + s at each sorted place; place (m K): its inverse */         \
   X(moe_sort, (struct backend *b, int32_t *off, int32_t *src, int32_t *place,          \
                const int32_t *experts, int64_t n_experts, int64_t top_k, int64_t m))   \
-  /* y (m, D) = x[idx[r] / div]; div >= 1 */                                           \
-  X(rows_gather, (struct backend *b, float *y, const float *x, const int32_t *idx,     \
-                  int64_t div, int64_t d, int64_t m))                                  \
+  /* y (m, D) = x[idx[r] / div], div >= 1, rounded where y_dtype is the narrower one;  \
+   * idx NULL: x[r] */                                                                 \
+  X(rows_gather, (struct backend *b, void *y, enum dtype y_dtype, struct rows x,       \
+                  const int32_t *idx, int64_t div, int64_t d, int64_t m))              \
   /* y[idx[r]] = x[r], idx without repeats */                                          \
   X(rows_scatter, (struct backend *b, float *y, const float *x, const int32_t *idx,    \
                    int64_t d, int64_t m))                                              \
-  /* h (m, F) = silu(g) u, gu (m, 2F): g then u */                                     \
-  X(swiglu_fwd, (struct backend *b, float *h, const float *gu, int64_t f, int64_t m))  \
-  /* dgu (m, 2F) = ; may be in place over gu */                                        \
-  X(swiglu_bwd, (struct backend *b, float *dgu, const float *dh, const float *gu,      \
+  /* h (m, F) = silu(g) u, gu (m, 2F): g then u; rounded to h_dtype */                 \
+  X(swiglu_fwd, (struct backend *b, void *h, enum dtype h_dtype, const float *gu,      \
                  int64_t f, int64_t m))                                                \
   /* y (m, D) = x + sum over slots ascending of weights[t, s] o[place[t K + s]], a     \
    * chain from x; weights NULL: plain sums. x may be y (in place) */                  \
   X(moe_combine, (struct backend *b, float *y, const float *x, const float *o,         \
                   const int32_t *place, const float *weights, int64_t top_k, int64_t d,\
                   int64_t m))                                                          \
-  /* At sorted place p of pair (t, s): dweights (m, K)[t, s] = <dh[p], h[p]>;          \
-   * then dh[p] *= w and h[p] *= w in place. dh here is dy W_down, not yet weighted */ \
-  X(moe_weight_bwd, (struct backend *b, float *dweights, float *dh, float *h,          \
-                     const int32_t *place, const float *weights, int64_t top_k,        \
-                     int64_t f, int64_t m))                                            \
+  /* At sorted place p of pair (t, s), w = weights[t, s], h = swiglu_fwd(gu)[p]:       \
+   * dweights (m, K)[t, s] = <dh, h>; hw (m K, F) = h w; with d = dh w:                \
+   * dgu (m K, 2F) = d u silu'(g), d silu(g). hw and dgu rounded to dtype; in fp32     \
+   * hw may be dh and dgu may be gu (in place) */                                      \
+  X(moe_act_bwd, (struct backend *b, float *dweights, void *hw, void *dgu,             \
+                  enum dtype dtype, const struct moe_act *a, int64_t m))               \
   /* y = a + b, n elements; may be in place */                                         \
   X(add, (struct backend *b, float *y, const float *a, const float *c, int64_t n))     \
   /* For rows of logits (m, ld) over the first v of ld columns, z = logits * inv_temp: \
@@ -209,7 +252,7 @@ struct adamw_args {
   X(sample_fwd, (struct backend *b, int32_t *token, float *logp, const float *logits,  \
                  const struct sample_row *rows, int64_t v, int64_t ld, int64_t m))     \
   /* On n elements of master (fp32), m, v. Decoupled decay first: w *= 1 - lr decay;   \
-   * then w -= lr (m / bias1) / (sqrt(v / bias2) + eps); then copy, if not        \
+   * then w -= lr (m / bias1) / (sqrt(v / bias2) + eps); then copy, if not             \
    * NULL, = rounded w */                                                              \
   X(adamw, (struct backend *b, float *master, void *copy, enum dtype copy_dtype,       \
             float *m, float *v, const float *g, const struct adamw_args *args,         \
@@ -231,9 +274,16 @@ struct backend {
     void *state;      /* the backend's own */
     bool is_host;     /* its memory is host memory: the host may read and write it */
     enum weight_layout product_layout; /* of the weights of matrix products */
+    /* the dtype to which products of BF16 weights round their rows; F32: they do not.
+     * Rows that only such products read lose nothing by being kept in it. */
+    enum dtype product_rows;
     /* zeroed, 64-byte aligned */
     int (*reserve)(struct backend *b, void **out, size_t bytes, const char *what);
     void (*release)(struct backend *b, void *p, size_t bytes);
+    /* The same of host memory that ops reach at its address, if slowly: for what does
+     * not fit beside the rest. A host backend gives what reserve gives. */
+    int (*reserve_host)(struct backend *b, void **out, size_t bytes, const char *what);
+    void (*release_host)(struct backend *b, void *p, size_t bytes);
     /* bytes that reserve could still give; 0: unknown */
     int64_t (*available)(struct backend *b);
     /*

@@ -114,6 +114,8 @@ static void fill_table(struct backend *b, enum cpu_isa isa)
     }
     b->reserve = cpu_reserve;
     b->release = cpu_release;
+    b->reserve_host = cpu_reserve;
+    b->release_host = cpu_release;
     b->available = cpu_available;
     b->replay = cpu_replay;
     b->record_begin = cpu_record_begin;
@@ -140,8 +142,11 @@ int cpu_backend_init(struct backend *b, enum cpu_isa isa, int n_threads)
     s->scratch = scratch;
     snprintf(s->name, sizeof(s->name), "cpu (%s, %d thread%s)", cpu_isa_name(use), n,
              n == 1 ? "" : "s");
-    *b = (struct backend){
-        .name = s->name, .state = s, .is_host = true, .product_layout = WEIGHT_PACKED};
+    *b = (struct backend){.name = s->name,
+                          .state = s,
+                          .is_host = true,
+                          .product_layout = WEIGHT_PACKED,
+                          .product_rows = DTYPE_F32};
     fill_table(b, use);
     return 0;
 }

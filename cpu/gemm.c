@@ -21,8 +21,8 @@ enum { FWD_ROWS = 240, DX_ROWS = 360, MAX_GROUP = 4, GOOD_PANELS = 4, MAX_PANELS
 enum { PANEL_BLOCK = GEMM_STEPS * WEIGHT_PANEL };
 
 struct product {
-    float *out;      /* (m, n_out) */
-    const float *in; /* (m, n_in), n_in the reduced index */
+    float *out;     /* (m, n_out) */
+    struct rows in; /* (m, n_in), n_in the reduced index */
     int64_t n_out, n_in;
     const struct weight *w;
     bool is_transposed; /* dx */
@@ -48,8 +48,8 @@ static void copy_rows(float *a, const struct product *p, int64_t row0, int64_t n
                       const struct block *k)
 {
     for (int64_t r = 0; r < n_rows; r++)
-        memcpy(a + r * GEMM_LDA, p->in + (row0 + r) * p->n_in + k->step0,
-               (size_t)k->n_steps * sizeof(float));
+        dtype_widen(a + r * GEMM_LDA, gemm_at(&p->in, (row0 + r) * p->n_in + k->step0),
+                    p->in.dtype, k->n_steps);
 }
 
 static const void *weight_at(const struct weight *w, int64_t mat, int64_t panel,
@@ -225,7 +225,7 @@ static void run(struct backend *b, const struct product *p, const int32_t *off,
     worker(p, &grid, &next, b);
 }
 
-void CPU_NAME(gemm_fwd)(struct backend *b, float *y, const float *x,
+void CPU_NAME(gemm_fwd)(struct backend *b, float *y, struct rows x,
                         const struct weight *w, const int32_t *off, int64_t m)
 {
     const struct product p = {
@@ -233,7 +233,7 @@ void CPU_NAME(gemm_fwd)(struct backend *b, float *y, const float *x,
     run(b, &p, off, m);
 }
 
-void CPU_NAME(gemm_dx)(struct backend *b, float *dx, const float *dy,
+void CPU_NAME(gemm_dx)(struct backend *b, float *dx, struct rows dy,
                        const struct weight *w, const int32_t *off, int64_t m)
 {
     const struct product p = {.out = dx,

@@ -106,6 +106,11 @@ static inline int64_t gemm_elem_bytes(enum dtype dtype)
     return dtype == DTYPE_F32 ? 4 : 2;
 }
 
+static inline const void *gemm_at(const struct rows *x, int64_t at)
+{
+    return (const char *)x->data + at * gemm_elem_bytes(x->dtype);
+}
+
 /* Where element `at` of b lies. A hint for prefetches: may be past the array. */
 static inline uintptr_t gemm_address(const void *b, int64_t at, enum dtype dtype)
 {

@@ -19,9 +19,9 @@ enum { DW_PANELS = 16, DW_TILES = 32, DW_INPUTS = DW_TILES * GEMM_ROWS };
 enum { PAD = 16, COPY_ROWS = 32 };
 
 struct product {
-    float *dw;       /* packed as w */
-    const float *dy; /* (m, n) */
-    const float *x;  /* (m, k) */
+    float *dw;      /* packed as w */
+    struct rows dy; /* (m, n) */
+    struct rows x;  /* (m, k) */
     int64_t n, k;
 };
 
@@ -30,29 +30,37 @@ struct scratch {
     float x[DW_TILES][GEMM_STEPS * GEMM_ROWS + PAD];
 };
 
-/* n <= 16 floats; the rest of dst becomes 0 */
-V16_FN void copy_lanes(float *dst, const float *src, int64_t n)
+/* n <= 16 values from element `at`; the rest of dst becomes 0 */
+V16_FN void copy_lanes(float *dst, struct rows src, int64_t at, int64_t n)
 {
-    v16_store(dst, n >= V16 ? v16_load(src) : v16_load_n(src, (int)gemm_max(n, 0)));
+    const int left = (int)gemm_max(n, 0);
+    if (n >= V16) {
+        v16_store(dst, v16_load_as(src.data, src.dtype, at));
+    } else if (src.dtype == DTYPE_F32) {
+        v16_store(dst, v16_load_n((const float *)src.data + at, left));
+    } else {
+        v16_store(dst, v16_zero());
+        dtype_widen(dst, gemm_at(&src, at), src.dtype, left);
+    }
 }
 
-/* dst[r] = 32 outputs of dy's row r */
-V16_FN void copy_panel(float *dst, const float *src, int64_t ld, int64_t n_left,
-                       int64_t n_rows)
+/* dst[r] = 32 outputs of dy's row r, from element `at` */
+V16_FN void copy_panel(float *dst, struct rows src, int64_t at, int64_t ld,
+                       int64_t n_left, int64_t n_rows)
 {
     for (int64_t r = 0; r < n_rows; r++) {
-        copy_lanes(dst + r * WEIGHT_PANEL, src + r * ld, n_left);
-        copy_lanes(dst + r * WEIGHT_PANEL + V16, src + r * ld + V16, n_left - V16);
+        copy_lanes(dst + r * WEIGHT_PANEL, src, at + r * ld, n_left);
+        copy_lanes(dst + r * WEIGHT_PANEL + V16, src, at + r * ld + V16, n_left - V16);
     }
 }
 
 /* dst[r] = GEMM_ROWS inputs of x's row r. 16 are written: the rest belongs to row r +
  * 1, which comes next, or to the padding. */
-V16_FN void copy_tile(float *dst, const float *src, int64_t ld, int64_t n_left,
-                      int64_t n_rows)
+V16_FN void copy_tile(float *dst, struct rows src, int64_t at, int64_t ld,
+                      int64_t n_left, int64_t n_rows)
 {
     for (int64_t r = 0; r < n_rows; r++)
-        copy_lanes(dst + r * GEMM_ROWS, src + r * ld, n_left);
+        copy_lanes(dst + r * GEMM_ROWS, src, at + r * ld, n_left);
 }
 
 /* Rows row0 .. of the batch. COPY_ROWS at a time: reading needs a page per row, writing
@@ -64,12 +72,12 @@ static void copy_block(struct scratch *s, const struct product *p,
         const int64_t n = gemm_min(COPY_ROWS, n_rows - r);
         for (int64_t i = 0; i < t->n_panels; i++) {
             const int64_t j = (t->panel0 + i) * WEIGHT_PANEL;
-            copy_panel(s->dy[i] + r * WEIGHT_PANEL, p->dy + (row0 + r) * p->n + j, p->n,
+            copy_panel(s->dy[i] + r * WEIGHT_PANEL, p->dy, (row0 + r) * p->n + j, p->n,
                        p->n - j, n);
         }
         for (int64_t i = 0; i * GEMM_ROWS < t->n_inputs; i++) {
             const int64_t j = t->input0 + i * GEMM_ROWS;
-            copy_tile(s->x[i] + r * GEMM_ROWS, p->x + (row0 + r) * p->k + j, p->k,
+            copy_tile(s->x[i] + r * GEMM_ROWS, p->x, (row0 + r) * p->k + j, p->k,
                       p->k - j, n);
         }
     }
@@ -111,7 +119,7 @@ static void worker(const struct product *p, const struct gemm_grid *grid, int64_
     }
 }
 
-void CPU_NAME(gemm_dw)(struct backend *b, float *dw, const float *dy, const float *x,
+void CPU_NAME(gemm_dw)(struct backend *b, float *dw, struct rows dy, struct rows x,
                        const struct weight *w, const int32_t *off, int64_t m)
 {
     gemm_check(w, off, m);

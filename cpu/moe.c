@@ -1,6 +1,6 @@
 /*
  * Around the expert products: sorting the (row, slot) pairs by expert, moving rows into
- * that order, SwiGLU, the weighted sum back into the rows, and their backward.
+ * that order, the weighted sum back into the rows.
  */
 #include <omp.h>
 
@@ -34,12 +34,24 @@ void CPU_NAME(moe_sort)(struct backend *b, int32_t *off, int32_t *src, int32_t *
     off[0] = 0;
 }
 
-void CPU_NAME(rows_gather)(struct backend *b, float *y, const float *x,
-                           const int32_t *idx, int64_t div, int64_t d, int64_t m)
+void CPU_NAME(rows_gather)(struct backend *b, void *y, enum dtype y_dtype,
+                           struct rows x, const int32_t *idx, int64_t div, int64_t d,
+                           int64_t m)
 {
+    const int64_t to_bytes = d * (int64_t)dtype_bytes(y_dtype);
+    const int64_t from_bytes = d * (int64_t)dtype_bytes(x.dtype);
 #pragma omp parallel for num_threads(cpu_team(b, m *d)) schedule(static)
-    for (int64_t r = 0; r < m; r++)
-        memcpy(y + r * d, x + idx[r] / div * d, (size_t)d * sizeof(float));
+    for (int64_t r = 0; r < m; r++) {
+        const int64_t source = idx != NULL ? idx[r] / div : r;
+        const char *const from = (const char *)x.data + source * from_bytes;
+        char *const to = (char *)y + r * to_bytes;
+        if (y_dtype == x.dtype)
+            memcpy(to, from, (size_t)to_bytes);
+        else if (y_dtype == DTYPE_F32)
+            dtype_widen((float *)to, from, x.dtype, d);
+        else
+            dtype_narrow(to, y_dtype, (const float *)from, d);
+    }
 }
 
 void CPU_NAME(rows_scatter)(struct backend *b, float *y, const float *x,
@@ -48,43 +60,6 @@ void CPU_NAME(rows_scatter)(struct backend *b, float *y, const float *x,
 #pragma omp parallel for num_threads(cpu_team(b, m *d)) schedule(static)
     for (int64_t r = 0; r < m; r++)
         memcpy(y + idx[r] * d, x + r * d, (size_t)d * sizeof(float));
-}
-
-void CPU_NAME(swiglu_fwd)(struct backend *b, float *h, const float *gu, int64_t f,
-                          int64_t m)
-{
-#pragma omp parallel for num_threads(cpu_team(b, 30 * m * f)) schedule(static)
-    for (int64_t r = 0; r < m; r++)
-        for (int64_t i = 0; i < f; i += V16) {
-            const int n = v16_left(f, i);
-            const float *const g = gu + r * 2 * f + i;
-            const v16 x = v16_load_n(g, n);
-            const v16 silu = v16_mul(x, v16_sigmoid(x));
-            v16_store_n(h + r * f + i, v16_mul(silu, v16_load_n(g + f, n)), n);
-        }
-}
-
-/* With s = sigmoid(g): dg = dh u s (1 + g (1 - s)), du = dh g s */
-static void swiglu_row_bwd(float *dgu, const float *dh, const float *gu, int64_t f)
-{
-    const v16 one = v16_set1(1.0f);
-    for (int64_t i = 0; i < f; i += V16) {
-        const int n = v16_left(f, i);
-        const v16 g = v16_load_n(gu + i, n), u = v16_load_n(gu + f + i, n);
-        const v16 d = v16_load_n(dh + i, n);
-        const v16 s = v16_sigmoid(g);
-        const v16 slope = v16_mul(s, v16_fma(g, v16_sub(one, s), one));
-        v16_store_n(dgu + i, v16_mul(v16_mul(d, u), slope), n);
-        v16_store_n(dgu + f + i, v16_mul(d, v16_mul(g, s)), n);
-    }
-}
-
-void CPU_NAME(swiglu_bwd)(struct backend *b, float *dgu, const float *dh,
-                          const float *gu, int64_t f, int64_t m)
-{
-#pragma omp parallel for num_threads(cpu_team(b, 40 * m * f)) schedule(static)
-    for (int64_t r = 0; r < m; r++)
-        swiglu_row_bwd(dgu + r * 2 * f, dh + r * f, gu + r * 2 * f, f);
 }
 
 static void combine_row(float *y, const float *x, const float *o, const int32_t *place,
@@ -110,28 +85,4 @@ void CPU_NAME(moe_combine)(struct backend *b, float *y, const float *x, const fl
     for (int64_t r = 0; r < m; r++)
         combine_row(y + r * d, x + r * d, o, place + r * top_k,
                     weights != NULL ? weights + r * top_k : NULL, top_k, d);
-}
-
-static float weight_pair_bwd(float *dh, float *h, float weight, int64_t f)
-{
-    const v16 w = v16_set1(weight);
-    v16 acc = v16_zero();
-    for (int64_t i = 0; i < f; i += V16) {
-        const int n = v16_left(f, i);
-        const v16 a = v16_load_n(dh + i, n), c = v16_load_n(h + i, n);
-        acc = v16_fma(a, c, acc);
-        v16_store_n(dh + i, v16_mul(a, w), n);
-        v16_store_n(h + i, v16_mul(c, w), n);
-    }
-    return v16_sum(acc);
-}
-
-void CPU_NAME(moe_weight_bwd)(struct backend *b, float *dweights, float *dh, float *h,
-                              const int32_t *place, const float *weights, int64_t top_k,
-                              int64_t f, int64_t m)
-{
-#pragma omp parallel for num_threads(cpu_team(b, 4 * m * top_k * f)) schedule(static)
-    for (int64_t i = 0; i < m * top_k; i++)
-        dweights[i] = weight_pair_bwd(dh + place[i] * f, h + place[i] * f, weights[i],
-                                      f);
 }

@@ -3,6 +3,7 @@
  * function table.
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -41,6 +42,29 @@ static void cuda_release(struct backend *b, void *p, size_t bytes)
     (void)b;
     (void)bytes;
     cuda_must(cudaFree(p), "release");
+}
+
+static int cuda_reserve_host(struct backend *b, void **out, size_t bytes,
+                             const char *what)
+{
+    void *p = NULL;
+    (void)b;
+    const cudaError_t error = cudaMallocHost(&p, bytes > 0 ? bytes : 1);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return ERR(ERR_MEMORY, "%s: %.1f MB of page-locked host memory refused: %s",
+                   what, 1e-6 * (double)bytes, cudaGetErrorString(error));
+    }
+    memset(p, 0, bytes);
+    *out = p;
+    return STATUS_OK;
+}
+
+static void cuda_release_host(struct backend *b, void *p, size_t bytes)
+{
+    (void)b;
+    (void)bytes;
+    cuda_must(cudaFreeHost(p), "release");
 }
 
 static int64_t cuda_available(struct backend *b)
@@ -132,6 +156,8 @@ static void fill_table(struct backend *b)
 #undef X
     b->reserve = cuda_reserve;
     b->release = cuda_release;
+    b->reserve_host = cuda_reserve_host;
+    b->release_host = cuda_release_host;
     b->available = cuda_available;
     b->replay = cuda_replay;
     b->record_begin = cuda_record_begin;
@@ -162,8 +188,11 @@ int cuda_backend_init(struct backend *b, int device, enum cuda_matmul matmul)
     snprintf(s->name, sizeof(s->name), "cuda (%s, %d SMs, %.0f GB; %s products)",
              prop.name, prop.multiProcessorCount, 1e-9 * (double)prop.totalGlobalMem,
              s->tensor != NULL ? "tensor-core" : "exact");
-    *b = (struct backend){
-        .name = s->name, .state = s, .is_host = false, .product_layout = WEIGHT_PLAIN};
+    *b = (struct backend){.name = s->name,
+                          .state = s,
+                          .is_host = false,
+                          .product_layout = WEIGHT_PLAIN,
+                          .product_rows = s->tensor != NULL ? DTYPE_BF16 : DTYPE_F32};
     fill_table(b);
     return STATUS_OK;
 }

@@ -252,32 +252,60 @@ static void check_weight(const struct weight *w, const int32_t *off)
           (long long)w->n_mats);
 }
 
-void cuda_gemm_fwd(struct backend *b, float *y, const float *x, const struct weight *w,
+/* Elements of scratch that fp32 copies of bf16 rows take; a multiple of 256 bytes */
+static int64_t wide_elems(struct rows x, int64_t n)
+{
+    return x.dtype == DTYPE_F32 ? 0 : (n + 63) / 64 * 64;
+}
+
+static float *wide_scratch(struct backend *b, int64_t n_elems)
+{
+    return n_elems == 0 ? NULL
+                        : (float *)cuda_scratch(b, (size_t)n_elems * sizeof(float));
+}
+
+/* m rows of n values: as they are, or widened into scratch */
+static const float *to_wide(struct backend *b, struct rows x, int64_t n, int64_t m,
+                            float *scratch)
+{
+    if (x.dtype == DTYPE_F32)
+        return (const float *)x.data;
+    cuda_rows_gather(b, scratch, DTYPE_F32, x, NULL, 1, n, m);
+    return scratch;
+}
+
+void cuda_gemm_fwd(struct backend *b, float *y, struct rows x, const struct weight *w,
                    const int32_t *off, int64_t m)
 {
     check_weight(w, off);
     if (m == 0 || gemm_route_fwd(b, y, x, w, off, m))
         return;
-    const struct product p = {y, x, NULL, *w, off, m};
+    float *const scratch = wide_scratch(b, wide_elems(x, m * w->k));
+    const struct product p = {y, to_wide(b, x, w->k, m, scratch), NULL, *w, off, m};
     launch<SIMT_FWD>(b, &p);
 }
 
-void cuda_gemm_dx(struct backend *b, float *dx, const float *dy, const struct weight *w,
+void cuda_gemm_dx(struct backend *b, float *dx, struct rows dy, const struct weight *w,
                   const int32_t *off, int64_t m)
 {
     check_weight(w, off);
     if (m == 0 || gemm_route_dx(b, dx, dy, w, off, m))
         return;
-    const struct product p = {dx, dy, NULL, *w, off, m};
+    float *const scratch = wide_scratch(b, wide_elems(dy, m * w->n));
+    const struct product p = {dx, to_wide(b, dy, w->n, m, scratch), NULL, *w, off, m};
     launch<SIMT_DX>(b, &p);
 }
 
-void cuda_gemm_dw(struct backend *b, float *dw, const float *dy, const float *x,
+void cuda_gemm_dw(struct backend *b, float *dw, struct rows dy, struct rows x,
                   const struct weight *w, const int32_t *off, int64_t m)
 {
     check_weight(w, off);
     if (m == 0 || gemm_route_dw(b, dw, dy, x, w, off, m))
         return;
-    const struct product p = {dw, dy, x, *w, off, m};
+    const int64_t n_dy = wide_elems(dy, m * w->n);
+    float *const scratch = wide_scratch(b, n_dy + wide_elems(x, m * w->k));
+    const float *const wide_dy = to_wide(b, dy, w->n, m, scratch);
+    const float *const wide_x = to_wide(b, x, w->k, m, scratch + n_dy);
+    const struct product p = {dw, wide_dy, wide_x, *w, off, m};
     launch<SIMT_DW>(b, &p);
 }

@@ -1,78 +1,49 @@
 /*
- * fp32 operands narrowed into scratch, then the kernels of gemm_tensor.h.
+ * Rows that are not bf16 yet are rounded into scratch, then the kernels of
+ * gemm_tensor.h.
  */
 #include "cuda/gemm_route.cuh"
 
 #include "cuda/gemm_tensor.h"
+#include "cuda/rows.cuh"
 
-enum { NARROW_THREADS = 256, NARROW_EACH = 4 };
-
-/* A thread has NARROW_EACH adjacent values; both arrays are 16-byte aligned. */
-static __global__ void k_narrow(uint16_t *y, const float *x, int64_t n)
-{
-    const int64_t i = ((int64_t)blockIdx.x * NARROW_THREADS + threadIdx.x) *
-                      NARROW_EACH;
-    if (i + NARROW_EACH <= n) {
-        const float4 v = *(const float4 *)(x + i);
-        ushort4 h;
-        h.x = bf16_from_bits(bits_of(v.x));
-        h.y = bf16_from_bits(bits_of(v.y));
-        h.z = bf16_from_bits(bits_of(v.z));
-        h.w = bf16_from_bits(bits_of(v.w));
-        *(ushort4 *)(y + i) = h;
-        return;
-    }
-    for (int64_t j = i; j < n; j++)
-        y[j] = bf16_from_bits(bits_of(x[j]));
-}
-
-/* Rows of n values to rows of ld; what lies between is not written */
-static __global__ void k_narrow_rows(uint16_t *y, int64_t ld, const float *x, int64_t n)
-{
-    const int64_t r = blockIdx.y,
-                  i = (int64_t)blockIdx.x * NARROW_THREADS + threadIdx.x;
-    if (i < n)
-        y[r * ld + i] = bf16_from_bits(bits_of(x[r * n + i]));
-}
-
-/* bf16 rows start on 16 bytes, as the fast kernels want it */
+/* dy's bf16 rows start on 16 bytes, as the fast kernels want it; x's are dense */
 static int64_t pitch_of(int64_t n) { return (n + 7) / 8 * 8; }
 
-/* (m, n) to (m, pitch_of(n)) */
-static void narrow(struct backend *b, uint16_t *y, const float *x, int64_t m, int64_t n)
+/* Rows of n values as the kernels read them: ld apart, bf16 */
+struct half_rows {
+    struct rows from;
+    int64_t n, ld, m;
+};
+
+/* Whether they are so already */
+static bool is_half(const struct half_rows *h)
 {
-    enum { MAX_ROWS = 65535 };
-    const cudaStream_t stream = cuda_stream(b);
-    const int64_t ld = pitch_of(n);
-    if (ld == n && (uintptr_t)x % 16 == 0) {
-        k_narrow<<<cuda_blocks(m * n, NARROW_THREADS * NARROW_EACH), NARROW_THREADS, 0,
-                   stream>>>(y, x, m * n);
-        cuda_launched(b, "narrow");
-        return;
-    }
-    for (int64_t r = 0; r < m; r += MAX_ROWS) {
-        const dim3 grid(cuda_blocks(n, NARROW_THREADS),
-                        (unsigned)(m - r < MAX_ROWS ? m - r : (int64_t)MAX_ROWS));
-        k_narrow_rows<<<grid, NARROW_THREADS, 0, stream>>>(y + r * ld, ld, x + r * n,
-                                                           n);
-        cuda_launched(b, "narrow");
-    }
+    return h->from.dtype == DTYPE_BF16 && h->ld == h->n &&
+           (uintptr_t)h->from.data % 16 == 0;
 }
 
-/* Elements of a narrowed operand in scratch; a multiple of 256 bytes */
-static int64_t narrow_elems(int64_t m, int64_t n)
+/* Elements that they take in scratch; a multiple of 256 bytes */
+static int64_t half_elems(const struct half_rows *h)
 {
-    return (m * pitch_of(n) + 127) / 128 * 128;
+    return is_half(h) ? 0 : (h->m * h->ld + 127) / 128 * 128;
 }
 
-/* In scratch, with room for n_more elements after it */
-static uint16_t *narrowed(struct backend *b, const float *x, int64_t m, int64_t n,
-                          int64_t n_more)
+/* As they are, or brought into scratch */
+static const uint16_t *to_half(struct backend *b, const struct half_rows *h,
+                               uint16_t *scratch)
 {
-    const int64_t all = narrow_elems(m, n) + n_more;
-    uint16_t *const y = (uint16_t *)cuda_scratch(b, (size_t)all * sizeof(uint16_t));
-    narrow(b, y, x, m, n);
-    return y;
+    if (is_half(h))
+        return (const uint16_t *)h->from.data;
+    const struct rows_move a = {scratch, DTYPE_BF16, h->from, NULL, NULL,
+                                1,       h->n,       h->ld,   h->m};
+    rows_move(b, &a);
+    return scratch;
+}
+
+static uint16_t *half_scratch(struct backend *b, int64_t n_elems)
+{
+    return (uint16_t *)cuda_scratch(b, (size_t)n_elems * sizeof(uint16_t));
 }
 
 static void must(int status)
@@ -87,40 +58,44 @@ static struct gemm_groups groups(const struct weight *w, const int32_t *off, int
     return g;
 }
 
-bool gemm_route_fwd(struct backend *b, float *y, const float *x, const struct weight *w,
+bool gemm_route_fwd(struct backend *b, float *y, struct rows x, const struct weight *w,
                     const int32_t *off, int64_t m)
 {
     if (!cuda_backend_uses_tensor(b, w->dtype))
         return false;
     const struct gemm_groups g = groups(w, off, m);
-    const uint16_t *const half = narrowed(b, x, m, w->k, 0);
+    const struct half_rows from = {x, w->k, w->k, m};
+    const uint16_t *const half = to_half(b, &from, half_scratch(b, half_elems(&from)));
     must(gemm_tensor_fwd(cuda_state(b)->tensor, cuda_stream(b), y, half,
                          (const uint16_t *)w->data, &g));
     return true;
 }
 
-bool gemm_route_dx(struct backend *b, float *dx, const float *dy,
-                   const struct weight *w, const int32_t *off, int64_t m)
+bool gemm_route_dx(struct backend *b, float *dx, struct rows dy, const struct weight *w,
+                   const int32_t *off, int64_t m)
 {
     if (!cuda_backend_uses_tensor(b, w->dtype))
         return false;
     const struct gemm_groups g = groups(w, off, m);
-    const uint16_t *const half = narrowed(b, dy, m, w->n, 0);
+    const struct half_rows from = {dy, w->n, g.ld_dy, m};
+    const uint16_t *const half = to_half(b, &from, half_scratch(b, half_elems(&from)));
     must(gemm_tensor_dx(cuda_state(b)->tensor, cuda_stream(b), dx, half,
                         (const uint16_t *)w->data, &g));
     return true;
 }
 
-bool gemm_route_dw(struct backend *b, float *dw, const float *dy, const float *x,
+bool gemm_route_dw(struct backend *b, float *dw, struct rows dy, struct rows x,
                    const struct weight *w, const int32_t *off, int64_t m)
 {
     if (!cuda_backend_uses_tensor(b, w->dtype))
         return false;
     const struct gemm_groups g = groups(w, off, m);
-    const int64_t n_dy = narrow_elems(m, w->n);
-    uint16_t *const half = narrowed(b, dy, m, w->n, narrow_elems(m, w->k));
-    narrow(b, half + n_dy, x, m, w->k);
-    must(gemm_tensor_dw(cuda_state(b)->tensor, cuda_stream(b), dw, half, half + n_dy,
-                        &g));
+    const struct half_rows of_dy = {dy, w->n, g.ld_dy, m}, of_x = {x, w->k, w->k, m};
+    const int64_t n_dy = half_elems(&of_dy);
+    uint16_t *const scratch = half_scratch(b, n_dy + half_elems(&of_x));
+    const uint16_t *const half_dy = to_half(b, &of_dy, scratch);
+    const uint16_t *const half_x = to_half(b, &of_x, scratch + n_dy);
+    must(
+        gemm_tensor_dw(cuda_state(b)->tensor, cuda_stream(b), dw, half_dy, half_x, &g));
     return true;
 }

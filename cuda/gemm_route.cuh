@@ -7,11 +7,11 @@
 
 #include "cuda/backend.cuh"
 
-bool gemm_route_fwd(struct backend *b, float *y, const float *x, const struct weight *w,
+bool gemm_route_fwd(struct backend *b, float *y, struct rows x, const struct weight *w,
                     const int32_t *off, int64_t m);
-bool gemm_route_dx(struct backend *b, float *dx, const float *dy,
-                   const struct weight *w, const int32_t *off, int64_t m);
-bool gemm_route_dw(struct backend *b, float *dw, const float *dy, const float *x,
+bool gemm_route_dx(struct backend *b, float *dx, struct rows dy, const struct weight *w,
+                   const int32_t *off, int64_t m);
+bool gemm_route_dw(struct backend *b, float *dw, struct rows dy, struct rows x,
                    const struct weight *w, const int32_t *off, int64_t m);
 
 #endif

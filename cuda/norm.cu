@@ -7,21 +7,11 @@
  * order. In tensor mode, of BF16 weights: they add up their rows' terms while they have
  * them, and the chunks' sums are added in a fixed order.
  */
-#include "cuda/backend.cuh"
+#include "cuda/norm.cuh"
 
 enum { NORM_THREADS = 256, NORM_CHUNK = 16, NORM_MAX_AT_ONCE = 4 };
 enum { DW_COLS = 8, DW_ROWS = 128, DW_STAGES = 4, DW_THREADS = 256 };
 enum { SUM_COLS = WARP, SUM_WAYS = 32 };
-
-static __device__ __forceinline__ float row_rsqrt(const float *x, float eps, int64_t k,
-                                                  int lane)
-{
-    float acc = 0;
-#pragma unroll 16
-    for (int64_t i = lane; i < k; i += LANES)
-        acc = fmaf(x[i], x[i], acc);
-    return f_rsqrt(fold_sum(acc) / (float)k + eps);
-}
 
 /* A block is a row, kept in shared memory: one trip to memory however few rows */
 static __global__ void k_norm_fwd(float *y, const float *x, struct weight w, float eps)

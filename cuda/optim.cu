@@ -7,24 +7,47 @@
 
 enum { ADAMW_THREADS = 256, NORM_BLOCK = 4096, NORM_BATCH = 1 << 16 };
 
+/* One element: the CPU's operations in its order. */
+static __device__ __forceinline__ void adamw_one(float *master, float *m, float *v,
+                                                 float g, const struct adamw_args &a)
+{
+    const float x = g * a.grad_scale;
+    const float m1 = fmaf(a.beta1, *m, (1.0f - a.beta1) * x);
+    const float v1 = fmaf(a.beta2, *v, (1.0f - a.beta2) * (x * x));
+    const float size = sqrtf(v1 / a.bias2) + a.eps;
+    const float step = m1 / a.bias1 / size;
+    *master = fmaf(-a.lr, step, *master * (1.0f - a.lr * a.decay));
+    *m = m1;
+    *v = v1;
+}
+
+/* A thread has 4 adjacent elements: wide accesses, also for state in host memory, where
+ * the bus wants whole lines. Arrays begin at multiples of 16 bytes (core/carve.h). */
 static __global__ void k_adamw(float *master, void *copy, enum dtype copy_dtype,
                                float *m, float *v, const float *g, struct adamw_args a,
                                int64_t n)
 {
-    const int64_t i = (int64_t)blockIdx.x * ADAMW_THREADS + threadIdx.x;
-    if (i >= n)
+    const int64_t i = 4 * ((int64_t)blockIdx.x * ADAMW_THREADS + threadIdx.x);
+    if (i + 4 <= n) {
+        float4 w4 = *(float4 *)(master + i), m4 = *(float4 *)(m + i);
+        float4 v4 = *(float4 *)(v + i);
+        const float4 g4 = *(const float4 *)(g + i);
+        adamw_one(&w4.x, &m4.x, &v4.x, g4.x, a);
+        adamw_one(&w4.y, &m4.y, &v4.y, g4.y, a);
+        adamw_one(&w4.z, &m4.z, &v4.z, g4.z, a);
+        adamw_one(&w4.w, &m4.w, &v4.w, g4.w, a);
+        *(float4 *)(master + i) = w4;
+        *(float4 *)(m + i) = m4;
+        *(float4 *)(v + i) = v4;
+        if (copy != NULL)
+            store4_as(copy, copy_dtype, i, w4);
         return;
-    const float x = g[i] * a.grad_scale;
-    const float m1 = fmaf(a.beta1, m[i], (1.0f - a.beta1) * x);
-    const float v1 = fmaf(a.beta2, v[i], (1.0f - a.beta2) * (x * x));
-    const float size = sqrtf(v1 / a.bias2) + a.eps;
-    const float step = m1 / a.bias1 / size;
-    const float w = fmaf(-a.lr, step, master[i] * (1.0f - a.lr * a.decay));
-    m[i] = m1;
-    v[i] = v1;
-    master[i] = w;
-    if (copy != NULL)
-        store_as(copy, copy_dtype, i, w);
+    }
+    for (int64_t j = i; j < n; j++) {
+        adamw_one(master + j, m + j, v + j, g[j], a);
+        if (copy != NULL)
+            store_as(copy, copy_dtype, j, master[j]);
+    }
 }
 
 void cuda_adamw(struct backend *b, float *master, void *copy, enum dtype copy_dtype,
@@ -33,8 +56,8 @@ void cuda_adamw(struct backend *b, float *master, void *copy, enum dtype copy_dt
 {
     if (n == 0)
         return;
-    k_adamw<<<cuda_blocks(n, ADAMW_THREADS), ADAMW_THREADS, 0, cuda_stream(b)>>>(
-        master, copy, copy_dtype, m, v, g, *args, n);
+    k_adamw<<<cuda_blocks((n + 3) / 4, ADAMW_THREADS), ADAMW_THREADS, 0,
+              cuda_stream(b)>>>(master, copy, copy_dtype, m, v, g, *args, n);
     cuda_launched(b, "adamw");
 }
 

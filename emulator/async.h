@@ -34,8 +34,10 @@ struct async_tensor_map {
     uint64_t dim[5];          /* innermost first, elements */
     uint64_t stride_bytes[4]; /* of dimensions 1 .. rank - 1 */
     uint16_t box[5];
-    uint8_t rank, element_bytes, swizzle, interleave, oob_nan, element_stride;
-    uint8_t pad[8];
+    uint8_t rank, element_bytes, data_type, oob_nan;
+    uint8_t swizzle_span;      /* bytes: 0, 32, 64, 128 */
+    uint8_t element_stride[5]; /* [0] is 1 */
+    uint8_t pad[20];
 };
 
 /* The arguments of cuTensorMapEncodeTiled; ERR_USAGE where the driver API's

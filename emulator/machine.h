@@ -2,22 +2,22 @@
  * A machine that executes PTX on the CPU, for tests of the CUDA backend on machines
  * without a GPU. It computes what the ISA defines, not what a chip does in some time:
  * warps run in lock step lane for lane, diverged lanes are run lowest pc first and meet
- * again where their pcs do; warps of a block take turns (in an order drawn from a seed),
- * blocks run in any order on all cores.
+ * again where their pcs do; warps of a block take turns (in an order drawn from a
+ * seed), blocks run in any order on all cores.
  *
  * It is stricter than a GPU: an access outside an allocation, a misaligned one, a
  * descriptor or tensor map the ISA forbids, a wait that nothing can end, a barrier that
  * exited threads leave open, an unknown instruction: each is a fault that names kernel,
  * PTX line, block and thread. Asynchronous copies and products can be made to happen as
- * early or as late as the ISA allows (EMULATOR_ASYNC=early|late), so that a missing wait
- * and a buffer overwritten too soon both show in the result.
+ * early or as late as the ISA allows (EMULATOR_ASYNC=early|late), so that a missing
+ * wait and a buffer overwritten too soon both show in the result.
  *
  * Floating point: .rn operations and fma are exact IEEE; approximate ones (ex2.approx)
  * are the correctly rounded value, so tests must not expect a chip's bits of them; sums
  * inside mma and wgmma are made in fp32, ascending k, one rounding per addition.
  *
- * Address spaces (generic addresses): global memory is host addresses; the windows below
- * hold the others. Space-relative .shared addresses are the low 32 bits.
+ * Address spaces (generic addresses): global memory is host addresses; the windows
+ * below hold the others. Space-relative .shared addresses are the low 32 bits.
  */
 #ifndef EMULATOR_MACHINE_H
 #define EMULATOR_MACHINE_H
@@ -37,6 +37,7 @@
 enum {
     MACHINE_MAX_WARPS = 32,
     MACHINE_MAX_BARRIERS = 16,
+    MACHINE_SEEN = 4,                  /* allocations that a warp remembers */
     MACHINE_SHARED_LIMIT = 227 * 1024, /* of a block, as on compute capability 9.0 */
     MACHINE_SHARED_STATIC = 48 * 1024  /* more needs the function attribute */
 };
@@ -48,8 +49,8 @@ struct machine_dim {
 struct machine_launch {
     const struct ptx_kernel *kernel;
     struct machine_dim grid, block;
-    size_t dynamic_bytes;       /* of shared memory */
-    const uint8_t *params;      /* kernel->param_bytes */
+    size_t dynamic_bytes;  /* of shared memory */
+    const uint8_t *params; /* kernel->param_bytes */
 };
 
 /* Diverged lanes: each split runs from its own pc. A warp in step has one split. */
@@ -59,6 +60,14 @@ struct machine_split {
 };
 
 struct machine_block;
+struct machine_state;
+struct counts_kernel;
+
+/* Part of an allocation's record, see machine_alloc. */
+struct machine_range {
+    uintptr_t begin;
+    size_t bytes; /* 0: none */
+};
 
 struct machine_warp {
     uint8_t *file; /* the register file: slots of ptx.h */
@@ -67,10 +76,17 @@ struct machine_warp {
     uint32_t alive; /* lanes that exist and have not exited */
     struct machine_split split[PTX_LANES];
     int32_t n_splits;
-    int32_t current; /* the split being run */
-    uint8_t *local;  /* (lane, kernel->local_bytes) */
-    bool is_waiting; /* its last instruction answered MACHINE_WAIT */
+    int32_t current;  /* the split being run */
+    uint8_t *local;   /* (lane, kernel->local_bytes) */
+    bool is_waiting;  /* all its splits answered MACHINE_WAIT */
+    uint32_t waiting; /* bit s: split s did in this turn */
+    uint32_t exist;   /* lanes that the block's size gives it */
+    int32_t patience; /* turns that ended diverged, see emulator/machine_warp.c */
+    uint64_t n_done;  /* instructions */
+    uint32_t carry;   /* the lanes' condition code CC.CF, of add.cc and the like */
     uint64_t rng;
+    struct machine_range seen[MACHINE_SEEN]; /* last hits of emulator/memory.c */
+    uint64_t seen_version;
     struct async_warp *async; /* emulator/async.h's, per warp */
 };
 
@@ -81,11 +97,14 @@ struct machine_block {
     size_t shared_bytes; /* declared + dynamic */
     struct machine_warp *warps;
     int32_t n_warps;
-    uint64_t progress; /* grows with every instruction done: a round without is deadlock */
+    uint64_t
+        progress; /* grows with every instruction done: a round without is deadlock */
     bool has_fault;
     struct barrier_state *barriers; /* emulator/control.c's, MACHINE_MAX_BARRIERS */
     struct async_block *async;      /* emulator/async.h's */
     struct race_block *race;        /* the race checker's, NULL if off */
+    struct counts_kernel *counts;   /* emulator/counts.h's, NULL if off */
+    struct machine_state *state;    /* of the launch; NULL in a test's own block */
 };
 
 /* Runs all blocks. 0, or ERR_DEVICE after a fault, whose text is in the status message
@@ -123,7 +142,11 @@ static inline uint32_t *machine_pred(const struct machine_warp *w, int32_t slot)
 /* --- memory --- */
 enum machine_access { MACHINE_READ, MACHINE_WRITE, MACHINE_ATOMIC };
 enum machine_space {
-    MACHINE_GENERIC, MACHINE_GLOBAL, MACHINE_SHARED, MACHINE_LOCAL, MACHINE_PARAM,
+    MACHINE_GENERIC,
+    MACHINE_GLOBAL,
+    MACHINE_SHARED,
+    MACHINE_LOCAL,
+    MACHINE_PARAM,
     MACHINE_CONST
 };
 
@@ -142,7 +165,10 @@ WARN_UNUSED int machine_alloc(size_t bytes, bool is_host, void **out);
 WARN_UNUSED int machine_free(void *p);
 /* true if [p, p + bytes) lies in one allocation */
 bool machine_holds(const void *p, size_t bytes);
+/* of device memory: those with is_host are not counted */
 size_t machine_bytes_in_use(void);
+/* machine_holds for a warp, which remembers its last hits: the fast check of ranges */
+bool machine_reaches(struct machine_warp *w, uint64_t address, size_t bytes);
 
 /* --- the instruction tables --- */
 /* A family of instructions. `name` is the mnemonic's first part ("fma"), or several
@@ -172,8 +198,8 @@ extern const struct machine_op machine_ops_warp[];    /* shfl vote match redux
     bar.warp.sync */
 extern const struct machine_op machine_ops_matrix[];  /* mma ldmatrix stmatrix movmatrix
     wgmma.* */
-extern const struct machine_op machine_ops_async[];   /* cp.async* (also bulk and tensor),
-    mbarrier.*, fence.proxy.async, fence.mbarrier_init, tensormap prefetch */
+extern const struct machine_op machine_ops_async[]; /* cp.async* (also bulk and tensor),
+  mbarrier.*, fence.proxy.async, fence.mbarrier_init, tensormap prefetch */
 
 /* Finds the family of i's mnemonic and binds it. ERR_INPUT naming it otherwise. */
 WARN_UNUSED int machine_bind(struct ptx_insn *i);

@@ -335,6 +335,11 @@ static const struct option items[] = {
         "optim.clip_l1", optim, clip_l1, "0", 0.0, 1e9,
         "then its L1 norm (the paper's code: 1.0; it shrinks steps as models grow); 0: "
         "off"),
+    CHOICE(
+        "optim.offload", optim, offload, "auto", "auto|none|moments|all",
+        "what of the optimiser's state lies in page-locked host memory when training "
+        "on a GPU: its moments, all of it with the master weights, or, auto, as "
+        "little as makes the run fit; updates are slower, their bits the same"),
 
     INT("learner.micro_tokens", learner, micro_tokens, "4096", 1.0, 1e8,
         "rows of one forward and backward pass; a group is never split"),

@@ -22,6 +22,7 @@ enum config_dtype {
 enum config_softmax { SOFTMAX_TOKENIZER, SOFTMAX_FULL };
 enum config_overlong { OVERLONG_ERROR, OVERLONG_FILTER };
 enum config_recompute { RECOMPUTE_AUTO, RECOMPUTE_NONE, RECOMPUTE_LAYER };
+enum config_offload { OFFLOAD_AUTO, OFFLOAD_NONE, OFFLOAD_MOMENTS, OFFLOAD_ALL };
 enum config_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
 enum config_resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
 enum config_bos { BOS_AUTO, BOS_TRUE, BOS_FALSE };
@@ -102,7 +103,7 @@ struct config_grpo {
 struct config_optim {
     double lr, min_lr, beta1, beta2, eps, weight_decay, clip_l2, clip_l1;
     int64_t warmup;
-    int schedule;
+    int schedule, offload;
 };
 struct config_learner {
     int64_t micro_tokens, head_rows;

@@ -221,7 +221,7 @@ static void put_layer(struct dump *d, int64_t l)
     const struct weight w_o = model_weight(&d->s.model, PARAM_O, l);
     const int64_t n = d->n_rows;
     char name[64];
-    b->gemm_fwd(b, d->acts.o, la->att, &w_o, NULL, n);
+    b->gemm_fwd(b, d->acts.o, rows_f32(la->att), &w_o, NULL, n);
     snprintf(name, sizeof(name), "mixer.%lld", (long long)l);
     put(d, name, ST_F32, 2, n, hp->d_model, d->acts.o, false);
     snprintf(name, sizeof(name), "hidden.%lld", (long long)l);

@@ -40,16 +40,17 @@ static int print_plan(struct session *s)
     TRY(model_init(&s->model, &s->backend, &s->weights.hp, s->weights.data,
                    s->weights.dtype, c->data.max_prompt + c->rollout.max_new,
                    s->weights.hp.n_vocab));
-    TRY(learner_plan(&plan, &s->model, c));
     const struct rollout_limits rl = {.n_slots = c->rollout.slots,
                                       .max_prompt = c->data.max_prompt,
                                       .max_new = c->rollout.max_new,
                                       .n_prefill = c->rollout.prefill_tokens};
+    learner_plan(&plan, &s->model, c, rollout_bytes(&s->model, &rl));
     const double weights = (double)s->model.table.n_elems *
                            (double)dtype_bytes(s->weights.dtype);
     printf("  memory, MB (at most; pages are touched as used):\n");
     printf("    weights                %12.1f\n", 1e-6 * weights);
-    printf("    optimiser              %12.1f\n", 1e-6 * (double)plan.optim);
+    printf("    optimiser              %12.1f\n",
+           1e-6 * (double)(plan.optim.device + plan.optim.host));
     printf("    gradients (tree)       %12.1f\n", 1e-6 * (double)plan.grads);
     printf("    learner activations    %12.1f  (%s, %lld rows)\n",
            1e-6 * (double)plan.acts,

@@ -12,105 +12,6 @@ int64_t learner_leaf_of(int64_t i, int64_t n, int64_t n_leaves)
     return i * n_leaves / n;
 }
 
-static int64_t mini_batch_of(const struct config *c)
-{
-    const int64_t n = c->grpo.mini_batch;
-    return n == 0 || n > c->grpo.prompts ? c->grpo.prompts : n;
-}
-
-/* Capacity of a micro-batch: the budget, or the largest possible group. */
-static struct batch_limits micro_limits(const struct config *c)
-{
-    const int64_t g = c->rollout.group_size;
-    const int64_t group_rows = c->data.max_prompt + g * (c->rollout.max_new - 1);
-    const int64_t budget = c->learner.micro_tokens;
-    /* no more groups than prompts, none smaller than a row */
-    const int64_t n_rows = budget > group_rows ? budget : group_rows;
-    const int64_t n_groups = mini_batch_of(c) < n_rows ? mini_batch_of(c) : n_rows;
-    const int64_t n_seqs = n_groups * (1 + g);
-    const int64_t seq_pages = (c->data.max_prompt + c->rollout.max_new + KV_BLOCK - 1) /
-                              KV_BLOCK;
-    return (struct batch_limits){.n_rows = n_rows,
-                                 .n_seqs = n_seqs,
-                                 .n_groups = n_groups,
-                                 .n_pages = n_seqs * seq_pages,
-                                 .n_dst = n_rows + n_seqs * KV_BLOCK};
-}
-
-/* Pages a micro-batch can really touch: one per KV_BLOCK rows, and a partial one or a
- * copy for every sequence. */
-static int64_t page_limit(const struct batch_limits *bl)
-{
-    const int64_t n = bl->n_rows / KV_BLOCK + 2 * bl->n_seqs;
-    return n < bl->n_pages ? n : bl->n_pages;
-}
-
-/* The sum and the tree's scratch; one more than the sum in any case, for the weights
- * as they were before an update. */
-static int64_t tree_arrays(const struct config *c)
-{
-    const int64_t depth = comm_tree_depth(c->grpo.leaves);
-    return 1 + (depth > 0 ? depth : 1);
-}
-
-int64_t learner_head_rows(const struct config *c, const struct backend *b)
-{
-    if (c->learner.head_rows > 0)
-        return c->learner.head_rows;
-    return b->is_host ? 256 : 2048;
-}
-
-static size_t copies_bytes(const struct model *m, const struct config *c)
-{
-    const size_t n = (size_t)m->table.n_elems;
-    const bool is_moving = c->grpo.ref_every > 0 && m->dtype != DTYPE_F32;
-    const bool has_older = c->grpo.is_stale_checked && c->grpo.staleness > 0;
-    return (is_moving ? n * sizeof(float) : 0) +
-           (has_older ? n * dtype_bytes(m->dtype) : 0);
-}
-
-static int64_t replay_len(const struct model *m, int64_t n_rows)
-{
-    return m->hp.n_layers * n_rows * m->hp.top_k;
-}
-
-static size_t replay_bytes(const struct model *m, const struct config *c,
-                           int64_t n_rows)
-{
-    if (c->grpo.routing_replay == REPLAY_OFF)
-        return 0;
-    return (size_t)replay_len(m, n_rows) * sizeof(int32_t) + scan_bytes(&m->hp, c);
-}
-
-int learner_plan(struct learner_plan *out, const struct model *m,
-                 const struct config *c)
-{
-    const struct batch_limits bl = micro_limits(c);
-    struct acts_limits al = {.mode = ACTS_KEEP,
-                             .n_rows = bl.n_rows,
-                             .n_pages = page_limit(&bl),
-                             .n_head_rows = learner_head_rows(c, m->b)};
-    const size_t grads = (size_t)tree_arrays(c) * (size_t)m->table.n_elems *
-                         sizeof(float);
-    const size_t keep = acts_bytes(m, &al);
-    const int64_t available = m->b->available(m->b);
-    const size_t optim = optim_bytes(&m->table, m->dtype);
-    /* a device's memory is taken whole, and all of it may be */
-    const size_t beside = m->b->is_host ? keep : keep / 4 + grads + optim;
-    const bool is_tight = available > 0 && keep + beside > (size_t)available;
-    if (c->learner.recompute == RECOMPUTE_LAYER ||
-        (c->learner.recompute == RECOMPUTE_AUTO && is_tight))
-        al.mode = ACTS_RECOMPUTE;
-    *out = (struct learner_plan){.mode = al.mode,
-                                 .n_rows = bl.n_rows,
-                                 .acts = acts_bytes(m, &al),
-                                 .grads = grads,
-                                 .optim = optim,
-                                 .copies = copies_bytes(m, c),
-                                 .replay = replay_bytes(m, c, bl.n_rows)};
-    return STATUS_OK;
-}
-
 static void lay_out_host(struct learner *l, struct carver *c)
 {
     const int64_t n = l->max_tokens;
@@ -132,7 +33,7 @@ static void lay_out_host(struct learner *l, struct carver *c)
                         sizeof(*l->all_sums));
     const struct hparams *const hp = &l->s.m->hp;
     if (l->c->grpo.routing_replay != REPLAY_OFF)
-        l->replay = carve_i32(c, replay_len(l->s.m, l->acts.max.n_rows));
+        l->replay = carve_i32(c, learner_replay_len(l->s.m, l->acts.max.n_rows));
     if (router_has_losses(l)) {
         const int64_t width = hp->n_layers * (2 * hp->n_experts + 1);
         l->leaf_load = carve(c, l->c->grpo.leaves * width, sizeof(double));
@@ -145,7 +46,7 @@ static void lay_out_host(struct learner *l, struct carver *c)
 static void lay_out_dev(struct learner *l, struct carver *c)
 {
     const struct param_table *const t = &l->s.m->table;
-    l->tree = carve_f32(c, tree_arrays(l->c), t->n_elems);
+    l->tree = carve_f32(c, learner_tree_arrays(l->c), t->n_elems);
     weight_change_lay_out(&l->change, c, t->n_elems);
     if (l->s.m->hp.is_tied)
         l->grads.tied = carve_f32(c, param_find(t, PARAM_EMBED, -1)->n_elems, 1);
@@ -155,15 +56,15 @@ static int reserve(struct learner *l)
 {
     const struct model *const m = l->s.m;
     struct learner_plan plan;
-    TRY(learner_plan(&plan, m, l->c));
-    const struct batch_limits bl = micro_limits(l->c);
-    const struct acts_limits al = {.mode = plan.mode,
-                                   .n_rows = bl.n_rows,
-                                   .n_pages = page_limit(&bl),
-                                   .n_head_rows = learner_head_rows(l->c, m->b)};
+    if (l->s.plan != NULL)
+        plan = *l->s.plan;
+    else
+        learner_plan(&plan, m, l->c, 0);
+    const struct batch_limits bl = learner_batch_limits(l->c);
+    const struct acts_limits al = learner_acts_limits(m, l->c, plan.mode);
     TRY(acts_init(&l->acts, m, &al));
     TRY(batch_init(&l->batch, m->b, &bl));
-    TRY(optim_init(&l->optim, m->b, &m->table, l->s.data, m->dtype));
+    TRY(optim_init(&l->optim, m->b, &m->table, l->s.data, m->dtype, plan.place));
     TRY(learner_step_init(&l->step, l->c));
     l->max_groups = bl.n_groups;
     /* a prompt's last row predicts one token of every completion */
@@ -188,7 +89,7 @@ int learner_create(struct learner **out, const struct learner_setup *s)
     struct learner *const l = mem_alloc(sizeof(*l));
     l->s = *s;
     l->c = s->config;
-    l->mini_batch = mini_batch_of(l->c);
+    l->mini_batch = learner_mini_batch(l->c);
     l->grads.is_router_frozen = l->c->grpo.router == ROUTER_FREEZE;
     int status = reserve(l);
     if (status == STATUS_OK)

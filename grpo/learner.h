@@ -23,12 +23,40 @@
 
 struct learner;
 
+/* The memory plan, in bytes. */
+struct learner_plan {
+    enum acts_mode mode;
+    enum optim_place place;
+    int64_t n_rows;     /* of a micro-batch at most */
+    size_t acts, grads; /* acts: with `logits`, those of learner.head_rows */
+    size_t logits;
+    struct optim_bytes optim;
+    /* beside the learner's own: an fp32 copy of a reference that moves, the older
+     * weights of grpo.check_stale; routes to replay, always on the host */
+    size_t copies, replay;
+};
+/* What learner.recompute and optim.offload leave open is chosen so that the plan fits
+ * what the backend has left when others have reserved `beside` bytes more: all on the
+ * device; then activations recomputed; then the moments, then the master weights too,
+ * in host memory. If nothing fits, the smallest. */
+void learner_plan(struct learner_plan *out, const struct model *m,
+                  const struct config *c, size_t beside);
+/* The places of the optimiser's state that optim.offload allows, in order of trial.
+ * Shared with pretraining. */
+void learner_optim_places(const struct config *c, enum optim_place *first_out,
+                          enum optim_place *last_out);
+/* What the learner takes of the device, and with margin for what no plan counts:
+ * batches' indices, kernels' scratch, the driver. */
+size_t learner_plan_device(const struct learner_plan *p);
+size_t learner_plan_margin(size_t bytes);
+
 struct learner_setup {
     const struct model *m;   /* borrowed; its weights are updated in place */
     const struct model *ref; /* frozen reference, or NULL */
     struct comm *comm;       /* of the learner ranks */
     const struct config *config;
-    void *data; /* the weights of m, writable */
+    void *data;                      /* the weights of m, writable */
+    const struct learner_plan *plan; /* read by learner_create; NULL: its own */
 };
 int learner_create(struct learner **out, const struct learner_setup *s) WARN_UNUSED;
 void learner_free(struct learner *l);
@@ -37,18 +65,6 @@ struct optim *learner_optim(struct learner *l);
 /* learner.head_rows, chosen where it is 0: a cache's worth, or what fills a device.
  * Shared with pretraining. */
 int64_t learner_head_rows(const struct config *c, const struct backend *b);
-
-/* The memory plan, in bytes. */
-struct learner_plan {
-    enum acts_mode mode;
-    int64_t n_rows; /* of a micro-batch at most */
-    size_t acts, grads, optim;
-    /* beside the learner's own: an fp32 copy of a reference that moves, the older
-     * weights of grpo.check_stale; routes to replay, always on the host */
-    size_t copies, replay;
-};
-int learner_plan(struct learner_plan *out, const struct model *m,
-                 const struct config *c) WARN_UNUSED;
 
 /* Prompts first .. first + n - 1 of the started step, one optimiser update. */
 struct minibatch {

@@ -67,6 +67,15 @@ static inline void learner_keep_max(double *max, double x)
         *max = x;
 }
 
+/* --- learner_plan.c. Prompts of a mini-batch; limits of a micro-batch; arrays of the
+ * gradient tree; routes of a micro-batch to replay. */
+int64_t learner_mini_batch(const struct config *c);
+struct batch_limits learner_batch_limits(const struct config *c);
+struct acts_limits learner_acts_limits(const struct model *m, const struct config *c,
+                                       enum acts_mode mode);
+int64_t learner_tree_arrays(const struct config *c);
+int64_t learner_replay_len(const struct model *m, int64_t n_rows);
+
 /* --- learner_micro.c. A micro-batch: the kept groups among first .. end - 1 of the
  * mini-batch, in l->batch (uploaded) with n head rows; l->rows, l->target,
  * l->logp_behaviour are filled. */

@@ -6,47 +6,75 @@
 #include <stdio.h>
 
 #include "core/log.h"
-#include "grpo/learner.h"
 
-/* For batches' indices, kernels' scratch and the driver: 2 % and 256 MB. */
-static double rest_of(double bytes) { return 0.02 * bytes + 256e6; }
-
-static const char *knobs(const struct learner_plan *p, double rollout)
+static const char *knobs(const struct learner_plan *p, size_t rollout)
 {
-    const double learner = (double)p->acts;
-    if (rollout > learner && rollout > (double)p->grads)
+    if (rollout > p->acts && rollout > p->grads)
         return "lower rollout.slots, rollout.max_new or data.max_prompt";
-    if (learner > (double)p->grads)
-        return "lower learner.micro_tokens, or set learner.recompute=layer";
+    if (p->acts > p->grads)
+        return p->mode == ACTS_KEEP
+                   ? "lower learner.micro_tokens, or set learner.recompute=layer"
+                   : "lower learner.micro_tokens";
+    if (p->optim.device > 0)
+        return "set optim.offload=auto, lower grpo.leaves (each doubling adds a "
+               "gradient), or use more ranks";
     return "lower grpo.leaves (each doubling adds a gradient), or use more ranks";
 }
 
-int memory_plan_check(const struct memory_plan_args *a)
+static const char *place_name(enum optim_place p)
+{
+    switch (p) {
+    case OPTIM_ON_DEVICE:
+        return "on the device";
+    case OPTIM_MOMENTS_ON_HOST:
+        return "moments on the host";
+    case OPTIM_ON_HOST:
+        return "on the host";
+    }
+    return "?";
+}
+
+/* What a plan is about, in MB. */
+static void describe(char *text, size_t size, const struct learner_plan *p,
+                     const struct memory_plan_args *a, size_t rollout)
+{
+    const struct model *const m = a->m;
+    const double wide = 1e-6 * (double)m->table.n_elems * sizeof(float);
+    snprintf(text, size,
+             "weights %.1f (there already), master %.1f and moments %.1f (%s), "
+             "gradients %.1f, copies of weights %.1f, learner activations %.1f (%s, "
+             "%lld rows; %.1f of them logits), rollout with KV pages %.1f",
+             1e-6 * (double)m->table.n_elems * (double)dtype_bytes(m->dtype),
+             m->dtype == DTYPE_F32 || !a->is_learner ? 0.0 : wide,
+             a->is_learner ? 2.0 * wide : 0.0, place_name(p->place),
+             1e-6 * (double)p->grads, 1e-6 * (double)p->copies, 1e-6 * (double)p->acts,
+             p->mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
+             (long long)p->n_rows, 1e-6 * (double)p->logits, 1e-6 * (double)rollout);
+}
+
+int memory_plan_make(struct learner_plan *plan_out, const struct memory_plan_args *a)
 {
     struct backend *const b = a->m->b;
     struct learner_plan p = {.mode = ACTS_KEEP};
-    char text[400];
+    char text[500];
+    const size_t rollout = a->rollout == NULL ? 0 : rollout_bytes(a->m, a->rollout);
+    if (a->is_learner)
+        learner_plan(&p, a->m, a->config, rollout);
+    *plan_out = p;
     if (b->is_host)
         return STATUS_OK;
-    if (a->is_learner)
-        TRY(learner_plan(&p, a->m, a->config));
-    const double rollout = a->rollout == NULL ? 0.0
-                                              : (double)rollout_bytes(a->m, a->rollout);
-    const double sum = (double)p.optim + (double)p.grads + (double)p.copies +
-                       (double)p.acts + rollout;
-    const double wanted = sum + rest_of(sum), available = (double)b->available(b);
-    snprintf(text, sizeof(text),
-             "optimiser %.1f MB, gradients %.1f, copies of weights %.1f, learner "
-             "activations %.1f (%s, %lld rows), rollout with KV pages %.1f, rest %.1f: "
-             "%.1f MB of %.1f free",
-             1e-6 * (double)p.optim, 1e-6 * (double)p.grads, 1e-6 * (double)p.copies,
-             1e-6 * (double)p.acts,
-             p.mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
-             (long long)p.n_rows, 1e-6 * rollout, 1e-6 * rest_of(sum), 1e-6 * wanted,
-             1e-6 * available);
-    log_info("device memory beside the weights: %s", text);
-    if (available > 0.0 && wanted > available)
-        return ERR(ERR_MEMORY, "the run does not fit the device: %s; %s", text,
+    const size_t sum = learner_plan_device(&p) + rollout;
+    const size_t wanted = sum + learner_plan_margin(sum);
+    const int64_t available = b->available(b);
+    describe(text, sizeof(text), &p, a, rollout);
+    log_info("device memory plan, MB: %s; with a margin %.1f to reserve, %.1f free%s",
+             text, 1e-6 * (double)wanted, 1e-6 * (double)available,
+             p.optim.host > 0 ? "; the host's part is page-locked" : "");
+    if (available > 0 && wanted > (size_t)available)
+        return ERR(ERR_MEMORY,
+                   "the run does not fit the device, MB: %s; with a margin %.1f to "
+                   "reserve, %.1f free; %s",
+                   text, 1e-6 * (double)wanted, 1e-6 * (double)available,
                    knobs(&p, rollout));
     return STATUS_OK;
 }

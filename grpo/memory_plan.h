@@ -10,6 +10,7 @@
 
 #include "core/status.h"
 #include "grpo/config.h"
+#include "grpo/learner.h"
 #include "model/model.h"
 #include "rollout/rollout.h"
 
@@ -20,8 +21,10 @@ struct memory_plan_args {
     bool is_learner;
 };
 
-/* Shows the plan of a device, and fails with ERR_MEMORY, the plan and what to change
- * when it does not fit into what is free. Nothing to do for host memory. */
-int memory_plan_check(const struct memory_plan_args *a) WARN_UNUSED;
+/* The learner's plan beside the rollout's, for learner_create; zeroes if this rank does
+ * not learn. Shows the plan of a device, and fails with ERR_MEMORY, the plan and what
+ * to change when it does not fit into what is free. */
+int memory_plan_make(struct learner_plan *plan_out,
+                     const struct memory_plan_args *a) WARN_UNUSED;
 
 #endif

@@ -407,6 +407,20 @@ static int from_scratch(struct pretrainer *t)
                       t->c->pretrain.max_tokens, tokenizer_n_vocab(s->tokenizer));
 }
 
+/* Where the optimiser's state fits beside the gradients, still to be reserved. */
+static enum optim_place optimiser_place(const struct pretrainer *t)
+{
+    const struct model *const m = &t->s.model;
+    const int64_t available = m->b->available(m->b);
+    const size_t beside = t->dev_bytes + learner_plan_margin(t->dev_bytes);
+    const size_t free_bytes = available > 0 ? (size_t)available : SIZE_MAX;
+    enum optim_place first = OPTIM_ON_DEVICE, last = OPTIM_ON_HOST;
+    learner_optim_places(t->c, &first, &last);
+    return optim_place_fit(&m->table, t->s.weights.dtype, first,
+                           m->b->is_host ? first : last,
+                           free_bytes > beside ? free_bytes - beside : 0);
+}
+
 static int reserve(struct pretrainer *t)
 {
     const struct config *const c = t->c;
@@ -428,9 +442,10 @@ static int reserve(struct pretrainer *t)
                                    .n_head_rows = learner_head_rows(c, m->b)};
     TRY(batch_init(&t->batch, m->b, &bl));
     TRY(acts_init(&t->acts, m, &al));
-    TRY(optim_init(&t->optim, m->b, &m->table, t->s.weights.data, t->s.weights.dtype));
     const int64_t n_tree = (1 + comm_tree_depth(c->grpo.leaves)) * m->table.n_elems;
     t->dev_bytes = (size_t)n_tree * sizeof(float) + tied_bytes(m);
+    TRY(optim_init(&t->optim, m->b, &m->table, t->s.weights.data, t->s.weights.dtype,
+                   optimiser_place(t)));
     TRY(m->b->reserve(m->b, &t->dev_block, t->dev_bytes, "gradients"));
     t->tree = t->dev_block;
     t->grads.tied = t->tree + n_tree;

@@ -122,12 +122,12 @@ static int create_parts(struct trainer *t)
                    .max_prompt = c->data.max_prompt,
                    .max_new = longest_completion(c),
                    .n_prefill = c->rollout.prefill_tokens}};
-    const struct memory_plan_args plan = {
+    const struct memory_plan_args pa = {
         .m = m,
         .config = c,
         .rollout = world_rollout_index(&t->world) < 0 ? NULL : &cs.limits,
         .is_learner = world_learns(&t->world)};
-    TRY(memory_plan_check(&plan));
+    TRY(memory_plan_make(&t->plan, &pa));
     TRY(collector_create(&t->collector, &cs));
     TRY(create_batches(t));
     TRY(create_behaviour(t));
@@ -155,7 +155,8 @@ static int create_parts(struct trainer *t)
                                          .ref = t->has_ref ? &t->ref.model : NULL,
                                          .comm = t->world.learners,
                                          .config = c,
-                                         .data = t->s.weights.data};
+                                         .data = t->s.weights.data,
+                                         .plan = &t->plan};
         TRY(learner_create(&t->learner, &ls));
     }
     return STATUS_OK;
@@ -182,15 +183,15 @@ static void print_memory(const struct trainer *t, const struct learner_plan *p)
         "memory plan of a learner: weights %.1f MB, reference %.1f, optimiser "
         "%.1f, gradients %.1f, copies of weights %.1f, activations up to %.1f (%s, "
         "%lld rows), samples up to %.1f, routes to replay up to %.1f",
-        1e-6 * one, t->has_ref ? 1e-6 * one : 0.0, 1e-6 * (double)p->optim,
-        1e-6 * (double)p->grads, 1e-6 * (double)p->copies, 1e-6 * (double)p->acts,
+        1e-6 * one, t->has_ref ? 1e-6 * one : 0.0,
+        1e-6 * (double)(p->optim.device + p->optim.host), 1e-6 * (double)p->grads,
+        1e-6 * (double)p->copies, 1e-6 * (double)p->acts,
         p->mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
         (long long)p->n_rows, 1e-6 * samples, 1e-6 * (double)p->replay);
 }
 
 static void print_plan(const struct trainer *t)
 {
-    struct learner_plan plan;
     const struct model *const m = &t->s.model;
     const struct config *const c = &t->s.config;
     const int64_t n_params = hparams_n_params(&m->hp);
@@ -211,9 +212,8 @@ static void print_plan(const struct trainer *t)
                  (long long)dataset_n(t->train),
                  (long long)dataset_longest_prompt(t->train),
                  (long long)dataset_n_filtered(t->train));
-    if (t->learner == NULL || learner_plan(&plan, m, c) != STATUS_OK)
-        return;
-    print_memory(t, &plan);
+    if (t->learner != NULL)
+        print_memory(t, &t->plan);
 }
 
 int trainer_start(struct trainer *t)

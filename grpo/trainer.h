@@ -74,7 +74,8 @@ struct trainer {
     struct collector *collector;
     struct evaluator evaluator;
     bool has_evaluator;
-    struct learner *learner;        /* NULL on ranks that do not learn */
+    struct learner *learner; /* NULL on ranks that do not learn */
+    struct learner_plan plan;
     struct step_batch batches[2];   /* the second with grpo.staleness = 1 only */
     struct step_batch *now, *ahead; /* learned from; being generated meanwhile */
     int64_t *problem, *slots;       /* (P) of a round of generation */

@@ -16,8 +16,10 @@ void model_logits_first(const struct model *m, struct acts *a, const float *x,
           (long long)a->max.n_head_rows);
     const struct weight norm = model_weight(m, PARAM_NORM_F, -1);
     const struct weight head = model_weight(m, PARAM_HEAD, -1);
-    b->rmsnorm_fwd(b, a->head_xn, x, &norm, (float)m->hp.rms_eps, n);
-    b->gemm_fwd(b, a->logits, a->head_xn, &head, NULL, n);
+    const struct residual r = {.x = x};
+    b->residual_norm(b, a->head_xn, a->product_rows, NULL, &r, &norm,
+                     (float)m->hp.rms_eps, n);
+    b->gemm_fwd(b, a->logits, acts_rows(a, a->head_xn), &head, NULL, n);
 }
 
 void model_logits(const struct model *m, struct acts *a, const float *x,
@@ -27,7 +29,8 @@ void model_logits(const struct model *m, struct acts *a, const float *x,
     CHECK(n <= a->max.n_head_rows, "%lld rows of logits, %lld reserved", (long long)n,
           (long long)a->max.n_head_rows);
     b->upload(b, a->head_rows, rows_host, (size_t)n * sizeof(int32_t));
-    b->rows_gather(b, a->head_x, x, a->head_rows, 1, m->hp.d_model, n);
+    b->rows_gather(b, a->head_x, DTYPE_F32, rows_f32(x), a->head_rows, 1, m->hp.d_model,
+                   n);
     model_logits_first(m, a, a->head_x, n);
 }
 
@@ -69,8 +72,9 @@ static void head_chunk_bwd(const struct model *m, struct acts *a,
                    loss->inv_temp, m->n_softmax, m->hp.n_vocab, c);
     b->logprob_bwd(b, a->logits, a->head_lse, a->head_entropy, a->head_target,
                    a->head_dlogp, dent, loss->inv_temp, m->n_softmax, m->hp.n_vocab, c);
-    b->gemm_dw(b, g->head, a->logits, a->head_xn, &head, NULL, c);
-    b->gemm_dx(b, a->dhead_xn, a->logits, &head, NULL, c);
+    b->gemm_dw(b, g->head, rows_f32(a->logits), acts_rows(a, a->head_xn), &head, NULL,
+               c);
+    b->gemm_dx(b, a->dhead_xn, rows_f32(a->logits), &head, NULL, c);
     b->rmsnorm_bwd(b, a->dhead_x, g->norm, a->dhead_xn, a->head_x, &norm,
                    (float)m->hp.rms_eps, c);
     /* several completions may follow one row (a prompt's last): a sum, rows ascending

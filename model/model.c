@@ -84,38 +84,53 @@ static int64_t qkv_width(const struct hparams *hp)
     return (hp->n_heads + 2 * hp->n_kv_heads) * hp->head_dim;
 }
 
-/* Everything of a layer but x, experts and cache, whose sharing differs by mode. */
-static void lay_out_layer(struct layer_acts *la, struct carver *c,
-                          const struct hparams *hp, int64_t n)
+/* Rows that only products read */
+static void *carve_product_rows(struct carver *c, const struct acts *a, int64_t rows,
+                                int64_t cols)
 {
-    const int64_t nk = n * hp->top_k;
-    la->xn1 = carve_f32(c, n, hp->d_model);
+    return carve(c, rows * cols, dtype_bytes(a->product_rows));
+}
+
+/* Everything of a layer but x, experts and cache, whose sharing differs by mode. */
+static void lay_out_layer(struct layer_acts *la, const struct acts *a, struct carver *c,
+                          const struct hparams *hp)
+{
+    const int64_t n = a->max.n_rows, nk = n * hp->top_k;
+    la->xn1 = carve_product_rows(c, a, n, hp->d_model);
     la->qkv = carve_f32(c, n, qkv_width(hp));
     la->att = carve_f32(c, n, hp->n_heads * hp->head_dim);
     la->lse = carve_f32(c, n, hp->n_heads);
     la->x_mid = carve_f32(c, n, hp->d_model);
-    la->xn2 = carve_f32(c, n, hp->d_model);
+    la->xn2 = carve_product_rows(c, a, n, hp->d_model);
     la->router_logits = carve_f32(c, n, hp->n_experts);
     la->weights = carve_f32(c, n, hp->top_k);
     la->off = carve_i32(c, hp->n_experts + 1);
     la->src = carve_i32(c, nk);
     la->place = carve_i32(c, nk);
-    la->xg = carve_f32(c, nk, hp->d_model);
+    la->xg = carve_product_rows(c, a, nk, hp->d_model);
     la->gu = carve_f32(c, nk, 2 * hp->d_ff);
-    la->h = carve_f32(c, nk, hp->d_ff);
 }
 
 static void lay_out_head(struct acts *a, struct carver *c, const struct hparams *hp)
 {
     const int64_t m = a->max.n_head_rows;
     a->head_x = carve_f32(c, m, hp->d_model);
-    a->head_xn = carve_f32(c, m, hp->d_model);
+    a->head_xn = carve_product_rows(c, a, m, hp->d_model);
     a->logits = carve_f32(c, m, hp->n_vocab);
     a->head_logp = carve_f32(c, m, 1);
     a->head_lse = carve_f32(c, m, 1);
     a->head_entropy = carve_f32(c, m, 1);
     a->head_rows = carve_i32(c, m);
     a->head_target = carve_i32(c, m);
+}
+
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* The widest gradient that products read, in elements: of gu, qkv, x or the router */
+static int64_t rounded_elems(const struct acts *a, const struct hparams *hp)
+{
+    const int64_t pairs = hp->top_k * max64(2 * hp->d_ff, hp->d_model);
+    return a->max.n_rows * max64(max64(pairs, qkv_width(hp)), hp->n_experts);
 }
 
 static void lay_out_backward(struct acts *a, struct carver *c, const struct hparams *hp)
@@ -127,6 +142,8 @@ static void lay_out_backward(struct acts *a, struct carver *c, const struct hpar
     a->dqkv = carve_f32(c, n, qkv_width(hp));
     a->datt = carve_f32(c, n, hp->n_heads * hp->head_dim);
     a->dh = carve_f32(c, n * hp->top_k, hp->d_ff);
+    if (a->product_rows != DTYPE_F32)
+        a->rounded = carve_product_rows(c, a, rounded_elems(a, hp), 1);
     a->dweights = carve_f32(c, n, hp->top_k);
     a->drouter = carve_f32(c, n, hp->n_experts);
     a->dcache_bytes = (size_t)cache_floats(hp, a->max.n_pages) * sizeof(float);
@@ -151,13 +168,14 @@ static void lay_out(struct acts *a, struct layer_acts *layers, struct carver *c,
     a->cache_layer_bytes = (size_t)page_floats * sizeof(float);
     a->experts = carve_i32(c, hp->n_layers * n * hp->top_k);
     a->o = carve_f32(c, n * hp->top_k, hp->d_model);
+    a->h = carve_product_rows(c, a, n * hp->top_k, hp->d_ff);
     a->x_last = carve_f32(c, n, hp->d_model);
     for (int64_t l = 0; l < hp->n_layers; l++) {
         struct layer_acts *const la = &layers[l];
         if (l > 0 && a->max.mode != ACTS_KEEP)
             *la = layers[0];
         else
-            lay_out_layer(la, c, hp, n);
+            lay_out_layer(la, a, c, hp);
         la->experts = a->experts == NULL ? NULL : a->experts + l * n * hp->top_k;
         /* inference: layer 0's input buffer is the residual stream, updated in place */
         if (l == 0 || !is_infer)
@@ -171,9 +189,18 @@ static void lay_out(struct acts *a, struct layer_acts *layers, struct carver *c,
         lay_out_backward(a, c, hp);
 }
 
+/* Nothing is carved yet */
+static struct acts acts_of(const struct model *m, const struct acts_limits *max)
+{
+    const bool is_narrow = m->dtype == DTYPE_BF16;
+    return (struct acts){.max = *max,
+                         .product_rows = is_narrow ? m->b->product_rows : DTYPE_F32,
+                         .b = m->b};
+}
+
 size_t acts_bytes(const struct model *m, const struct acts_limits *max)
 {
-    struct acts a = {.max = *max};
+    struct acts a = acts_of(m, max);
     struct carver c = {.base = NULL};
     struct layer_acts *const layers = mem_alloc((size_t)m->hp.n_layers *
                                                 sizeof(*layers));
@@ -184,7 +211,7 @@ size_t acts_bytes(const struct model *m, const struct acts_limits *max)
 
 int acts_init(struct acts *a, const struct model *m, const struct acts_limits *max)
 {
-    *a = (struct acts){.max = *max, .b = m->b};
+    *a = acts_of(m, max);
     const size_t bytes = acts_bytes(m, max);
     void *block = NULL;
     TRY(m->b->reserve(m->b, &block, bytes, "activations"));
@@ -204,43 +231,6 @@ void acts_release(struct acts *a)
     *a = (struct acts){0};
 }
 
-static void attention_fwd(const struct model *m, const struct layer_acts *la,
-                          const struct batch *t, int64_t l)
-{
-    struct backend *const b = m->b;
-    const struct hparams *const hp = &m->hp;
-    const int64_t n = t->n_rows, width = qkv_width(hp);
-    const struct weight norm = model_weight(m, PARAM_NORM1, l);
-    const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
-    b->rmsnorm_fwd(b, la->xn1, la->x, &norm, (float)hp->rms_eps, n);
-    b->gemm_fwd(b, la->qkv, la->xn1, &w_qkv, NULL, n);
-    b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
-            hp->head_dim, width, 1.0f, n);
-    const struct attn_batch at = model_attention(m, t);
-    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
-                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, at.is_narrow, n);
-    b->attn_fwd(b, la->att, la->lse, la->qkv, la->cache, &at);
-}
-
-static void moe_fwd(const struct model *m, struct acts *a, const struct layer_acts *la,
-                    const struct batch *t, int64_t l, float *y)
-{
-    struct backend *const b = m->b;
-    const struct hparams *const hp = &m->hp;
-    const int64_t n = t->n_rows, k = hp->top_k, d = hp->d_model, nk = n * k;
-    const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
-    const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
-    const struct weight w_down = model_weight(m, PARAM_DOWN, l);
-    b->gemm_fwd(b, la->router_logits, la->xn2, &w_router, NULL, n);
-    model_route(m, a, la, l, n);
-    b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
-    b->rows_gather(b, la->xg, la->xn2, la->src, k, d, nk);
-    b->gemm_fwd(b, la->gu, la->xg, &w_gate_up, la->off, nk);
-    b->swiglu_fwd(b, la->h, la->gu, hp->d_ff, nk);
-    b->gemm_fwd(b, a->o, la->h, &w_down, la->off, nk);
-    b->moe_combine(b, y, la->x_mid, a->o, la->place, la->weights, k, d, n);
-}
-
 struct attn_batch model_attention(const struct model *m, const struct batch *t)
 {
     struct attn_batch at = batch_attention(t);
@@ -254,19 +244,101 @@ struct attn_batch model_attention(const struct model *m, const struct batch *t)
     return at;
 }
 
+struct rows acts_rows(const struct acts *a, const void *p)
+{
+    return (struct rows){.data = p, .dtype = a->product_rows};
+}
+
+/* From la->xn1: la->att */
+static void attention_fwd(const struct model *m, const struct acts *a,
+                          const struct batch *t, int64_t l)
+{
+    const struct layer_acts *const la = &a->layers[l];
+    struct backend *const b = m->b;
+    const struct hparams *const hp = &m->hp;
+    const int64_t n = t->n_rows, width = qkv_width(hp);
+    const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
+    b->gemm_fwd(b, la->qkv, acts_rows(a, la->xn1), &w_qkv, NULL, n);
+    b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
+            hp->head_dim, width, 1.0f, n);
+    const struct attn_batch at = model_attention(m, t);
+    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
+                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, at.is_narrow, n);
+    b->attn_fwd(b, la->att, la->lse, la->qkv, la->cache, &at);
+}
+
+/* From la->xn2: the routes and la->gu */
+static void experts_fwd(const struct model *m, struct acts *a,
+                        const struct layer_acts *la, int64_t l, int64_t n)
+{
+    struct backend *const b = m->b;
+    const struct hparams *const hp = &m->hp;
+    const int64_t k = hp->top_k, nk = n * k;
+    const struct rows xn2 = acts_rows(a, la->xn2);
+    const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
+    const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
+    b->gemm_fwd(b, la->router_logits, xn2, &w_router, NULL, n);
+    model_route(m, a, la, l, n);
+    b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
+    b->rows_gather(b, la->xg, a->product_rows, xn2, la->src, k, hp->d_model, nk);
+    b->gemm_fwd(b, la->gu, acts_rows(a, la->xg), &w_gate_up, la->off, nk);
+}
+
+/* y (product rows) = the norm of what r sums up to, which goes to sum */
+static void norm_fwd(const struct model *m, const struct acts *a,
+                     const struct weight *w, void *y, float *sum,
+                     const struct residual *r, int64_t n)
+{
+    m->b->residual_norm(m->b, y, a->product_rows, sum, r, w, (float)m->hp.rms_eps, n);
+}
+
+void model_layer_start(const struct model *m, const struct acts *a,
+                       const struct batch *t, int64_t l)
+{
+    const struct layer_acts *const la = &a->layers[l];
+    const struct residual r = {.x = la->x};
+    const struct weight norm = model_weight(m, PARAM_NORM1, l);
+    norm_fwd(m, a, &norm, la->xn1, NULL, &r, t->n_rows);
+}
+
 void model_layer_fwd(const struct model *m, struct acts *a, const struct batch *t,
-                     int64_t l, float *y)
+                     int64_t l)
 {
     struct backend *const b = m->b;
     const struct layer_acts *const la = &a->layers[l];
-    const int64_t n = t->n_rows, d = m->hp.d_model;
+    const int64_t n = t->n_rows;
     const struct weight w_o = model_weight(m, PARAM_O, l);
+    attention_fwd(m, a, t, l);
+    b->gemm_fwd(b, a->o, rows_f32(la->att), &w_o, NULL, n);
+    const struct residual r = {.x = la->x, .o = a->o};
     const struct weight norm = model_weight(m, PARAM_NORM2, l);
-    attention_fwd(m, la, t, l);
-    b->gemm_fwd(b, a->o, la->att, &w_o, NULL, n);
-    b->add(b, la->x_mid, la->x, a->o, n * d);
-    b->rmsnorm_fwd(b, la->xn2, la->x_mid, &norm, (float)m->hp.rms_eps, n);
-    moe_fwd(m, a, la, t, l, y);
+    norm_fwd(m, a, &norm, la->xn2, la->x_mid, &r, n);
+    experts_fwd(m, a, la, l, n);
+}
+
+/* From la->gu: the next layer's x and xn1, or x_last */
+static void layer_end(const struct model *m, struct acts *a, const struct batch *t,
+                      int64_t l)
+{
+    struct backend *const b = m->b;
+    const struct layer_acts *const la = &a->layers[l];
+    const int64_t n = t->n_rows, k = m->hp.top_k;
+    const struct weight w_down = model_weight(m, PARAM_DOWN, l);
+    b->swiglu_fwd(b, a->h, a->product_rows, la->gu, m->hp.d_ff, n * k);
+    b->gemm_fwd(b, a->o, acts_rows(a, a->h), &w_down, la->off, n * k);
+    if (l + 1 == m->hp.n_layers) {
+        b->moe_combine(b, a->x_last, la->x_mid, a->o, la->place, la->weights, k,
+                       m->hp.d_model, n);
+        return;
+    }
+    const struct layer_acts *const next = &a->layers[l + 1];
+    const struct residual r = {.x = la->x_mid,
+                               .o = a->o,
+                               .place = la->place,
+                               .weights = la->weights,
+                               .top_k = k};
+    const struct weight norm = model_weight(m, PARAM_NORM1, l + 1);
+    norm_fwd(m, a, &norm, next->xn1, next->x, &r, n);
 }
 
 void model_forward(const struct model *m, struct acts *a, const struct batch *t)
@@ -278,6 +350,9 @@ void model_forward(const struct model *m, struct acts *a, const struct batch *t)
           (long long)t->n_own_pages, (long long)a->max.n_pages);
     const struct weight embed = model_weight(m, PARAM_EMBED, -1);
     m->b->embed_fwd(m->b, a->layers[0].x, &embed, t->dev.ids, t->n_rows);
-    for (int64_t l = 0; l < n_layers; l++)
-        model_layer_fwd(m, a, t, l, l + 1 < n_layers ? a->layers[l + 1].x : a->x_last);
+    model_layer_start(m, a, t, 0);
+    for (int64_t l = 0; l < n_layers; l++) {
+        model_layer_fwd(m, a, t, l);
+        layer_end(m, a, t, l);
+    }
 }

@@ -6,10 +6,11 @@
  * MoE(norm2(x)); logits = Head(normF(x)).   (specs "architectures" 0.1, 0.6, 0.8, 0.9,
  * 1)
  *
- * Everything is fp32 but the weights (struct weight). All arrays below are backend
- * memory unless marked host. The first call that meets a capacity breach CHECKs:
- * callers ask batch_fits. Determinism: core/ops.h; a row's hidden state has the same
- * bits in every caller.
+ * Everything is fp32 but the weights (struct weight) and the rows that only products
+ * read, which are kept as the products round them (acts.product_rows). All arrays below
+ * are backend memory unless marked host. The first call that meets a capacity breach
+ * CHECKs: callers ask batch_fits. Determinism: core/ops.h; a row's hidden state has the
+ * same bits in every caller.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -46,19 +47,18 @@ struct weight model_weight(const struct model *m, enum param_role role, int64_t 
 /* What one layer's backward reads. N rows, NK = N top_k. */
 struct layer_acts {
     float *x;                   /* (N, D) input: residual stream before the layer */
-    float *xn1;                 /* (N, D) */
+    void *xn1;                  /* (N, D) product rows */
     float *qkv;                 /* (N, (H + 2G) head_dim), q and k rotated */
     float *att;                 /* (N, H head_dim) */
     float *lse;                 /* (N, H) */
     float *x_mid;               /* (N, D) after attention */
-    float *xn2;                 /* (N, D) */
+    void *xn2;                  /* (N, D) product rows */
     float *router_logits;       /* (N, E) */
     float *weights;             /* (N, K) */
     int32_t *experts;           /* (N, K) */
     int32_t *off, *src, *place; /* (E + 1), (NK), (NK): see moe_sort */
-    float *xg;                  /* (NK, D) */
+    void *xg;                   /* (NK, D) product rows */
     float *gu;                  /* (NK, 2F) */
-    float *h;                   /* (NK, F) */
     float *cache;               /* pages of this layer */
 };
 
@@ -76,19 +76,23 @@ struct acts_limits {
 
 struct acts {
     struct acts_limits max;
+    enum dtype product_rows;   /* F32, or what the products of the weights round to */
     struct layer_acts *layers; /* host array of L: pointers (shared ones coincide) */
     float *x_last;             /* (N, D) after the last layer */
     float *o;                  /* (NK, D) scratch: expert outputs, gradients */
+    void *h;                   /* (NK, F) product rows: the experts' activation */
     int32_t *experts;          /* (L, n_rows max, K): routes of the last forward */
     /* head: M = n_head_rows */
-    float *head_x, *head_xn;                                             /* (M, D) */
-    float *logits;                                                       /* (M, V) */
+    float *head_x; /* (M, D) */
+    void *head_xn; /* (M, D) product rows */
+    float *logits; /* (M, V) */
     float *head_logp, *head_lse, *head_entropy, *head_dlogp, *head_dent; /* (M) */
     int32_t *head_rows, *head_target;                                    /* (M) */
     /* backward only */
-    float *dx, *dtmp, *dmid;   /* (N, D) */
-    float *dqkv, *datt;        /* as qkv, att */
-    float *dh;                 /* (NK, F) */
+    float *dx, *dtmp, *dmid; /* (N, D) */
+    float *dqkv, *datt;      /* as qkv, att */
+    float *dh;               /* (NK, F) */
+    void *rounded; /* product rows of one gradient at a time; NULL: F32, not rounded */
     float *dweights, *drouter; /* (N, K), (N, E) */
     float *dcache;             /* as one layer's cache */
     float *dhead_x, *dhead_xn; /* (M, D) */
@@ -174,8 +178,15 @@ void model_router_sums(const struct model *m, struct acts *a, const struct batch
 /* The attention description of a batch, with the model's dims. */
 struct attn_batch model_attention(const struct model *m, const struct batch *t);
 
-/* Shared by forward and backward (recomputation): layer l from la->x to y. */
+/* An array of product rows (a->product_rows) as products and gathers take it. */
+struct rows acts_rows(const struct acts *a, const void *p);
+
+/* Shared by forward and backward (recomputation). Start: layer l's x to xn1, which the
+ * end of the layer before does too. Fwd: from there to gu, the last that its backward
+ * reads. */
+void model_layer_start(const struct model *m, const struct acts *a,
+                       const struct batch *t, int64_t l);
 void model_layer_fwd(const struct model *m, struct acts *a, const struct batch *t,
-                     int64_t l, float *y);
+                     int64_t l);
 
 #endif

@@ -10,21 +10,34 @@
 #include "core/carve.h"
 #include "core/mem.h"
 
-static void lay_out(struct optim *o, struct carver *c, bool has_master)
+static void lay_out(struct optim *o, struct carver *device, struct carver *host,
+                    bool has_master, enum optim_place place)
 {
     const int64_t n = o->table->n_elems;
-    o->m = carve_f32(c, n, 1);
-    o->v = carve_f32(c, n, 1);
+    struct carver *const moments = place == OPTIM_ON_DEVICE ? device : host;
+    o->m = carve_f32(moments, n, 1);
+    o->v = carve_f32(moments, n, 1);
     if (has_master)
-        o->master = carve_f32(c, n, 1);
+        o->master = carve_f32(place == OPTIM_ON_HOST ? host : device, n, 1);
 }
 
-size_t optim_bytes(const struct param_table *t, enum dtype dtype)
+struct optim_bytes optim_bytes(const struct param_table *t, enum dtype dtype,
+                               enum optim_place place)
 {
     struct optim o = {.table = t};
-    struct carver c = {.base = NULL};
-    lay_out(&o, &c, dtype != DTYPE_F32);
-    return c.used;
+    struct carver device = {.base = NULL}, host = {.base = NULL};
+    lay_out(&o, &device, &host, dtype != DTYPE_F32, place);
+    return (struct optim_bytes){.device = device.used, .host = host.used};
+}
+
+enum optim_place optim_place_fit(const struct param_table *t, enum dtype dtype,
+                                 enum optim_place first, enum optim_place last,
+                                 size_t room)
+{
+    enum optim_place p = first;
+    while (p < last && optim_bytes(t, dtype, p).device > room)
+        p++;
+    return p;
 }
 
 /* master = widened compute weights, through a host buffer: large, since a device waits
@@ -47,15 +60,19 @@ static void widen(struct optim *o)
 }
 
 int optim_init(struct optim *o, struct backend *b, const struct param_table *t,
-               void *data, enum dtype dtype)
+               void *data, enum dtype dtype, enum optim_place place)
 {
     const bool has_master = dtype != DTYPE_F32;
     *o = (struct optim){.b = b, .table = t, .copy_dtype = dtype};
-    const size_t bytes = optim_bytes(t, dtype);
-    TRY(b->reserve(b, &o->block, bytes, "optimiser state"));
-    o->block_bytes = bytes;
-    struct carver c = {.base = o->block};
-    lay_out(o, &c, has_master);
+    const struct optim_bytes bytes = optim_bytes(t, dtype, place);
+    if (bytes.device > 0)
+        TRY(b->reserve(b, &o->block, bytes.device, "optimiser state"));
+    o->block_bytes = bytes.device;
+    if (bytes.host > 0)
+        TRY(b->reserve_host(b, &o->host_block, bytes.host, "optimiser state"));
+    o->host_bytes = bytes.host;
+    struct carver device = {.base = o->block}, host = {.base = o->host_block};
+    lay_out(o, &device, &host, has_master, place);
     if (has_master) {
         o->copy = data;
         widen(o);
@@ -69,6 +86,8 @@ void optim_release(struct optim *o)
 {
     if (o->block != NULL)
         o->b->release(o->b, o->block, o->block_bytes);
+    if (o->host_block != NULL)
+        o->b->release_host(o->b, o->host_block, o->host_bytes);
     *o = (struct optim){0};
 }
 

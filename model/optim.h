@@ -12,6 +12,11 @@
 #include "core/status.h"
 #include "model/params.h"
 
+/* Where a device keeps the state: beside the weights, or, step by step more of it, in
+ * host memory that the update reads and writes across the bus (two moments: 16 bytes of
+ * traffic per parameter and update; with the master 24). Bits do not depend on it. */
+enum optim_place { OPTIM_ON_DEVICE, OPTIM_MOMENTS_ON_HOST, OPTIM_ON_HOST };
+
 struct optim {
     struct backend *b;
     const struct param_table *table; /* borrowed */
@@ -20,8 +25,8 @@ struct optim {
     void *copy; /* compute weights of another dtype; NULL when F32 */
     enum dtype copy_dtype;
     int64_t n_updates;
-    void *block;
-    size_t block_bytes;
+    void *block, *host_block;
+    size_t block_bytes, host_bytes;
 };
 
 struct optim_args {
@@ -39,9 +44,19 @@ struct optim_report {
 /* data: the model's weights in backend memory, updated in place. Master starts as their
  * value. */
 int optim_init(struct optim *o, struct backend *b, const struct param_table *t,
-               void *data, enum dtype dtype) WARN_UNUSED;
+               void *data, enum dtype dtype, enum optim_place place) WARN_UNUSED;
 void optim_release(struct optim *o);
-size_t optim_bytes(const struct param_table *t, enum dtype dtype);
+/* The state's bytes on the device and on the host. */
+struct optim_bytes {
+    size_t device, host;
+};
+struct optim_bytes optim_bytes(const struct param_table *t, enum dtype dtype,
+                               enum optim_place place);
+/* The first place, from `first` to `last`, that needs at most `room` bytes of the
+ * device; `last` if none does. */
+enum optim_place optim_place_fit(const struct param_table *t, enum dtype dtype,
+                                 enum optim_place first, enum optim_place last,
+                                 size_t room);
 /* A gradient that is not finite is ERR_NUMERIC; nothing is changed then. */
 int optim_step(struct optim *o, const float *grad, const struct optim_args *args,
                struct optim_report *report_out) WARN_UNUSED;

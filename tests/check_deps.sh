@@ -14,7 +14,8 @@ allowed() {
     model) echo model core dist ;;
     rollout) echo rollout core dist model reward ;;
     grpo) echo grpo core dist model reward rollout ;;
-    tests | bench) echo core cpu cuda dist reward model rollout grpo tests bench ;;
+    emulator) echo emulator core ;;
+    tests | bench) echo core cpu cuda dist reward model rollout grpo emulator tests bench ;;
     *) echo ;;
     esac
 }
@@ -27,7 +28,7 @@ fail() {
 
 # file:line:header of every quoted include
 includes=$(grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' \
-    {core,cpu,cuda,dist,reward,model,rollout,grpo,bench,tests,tests/*}/*.{c,h,cu,cuh} \
+    {core,cpu,cuda,dist,reward,model,rollout,grpo,emulator,bench,tests,tests/*}/*.{c,h,cu,cuh} \
     2>/dev/null | sed -E 's/^([^:]*:[0-9]+):[^"]*"([^"]*)".*/\1:\2/')
 if [ -z "$includes" ]; then
     echo "no includes found: run from a checkout"

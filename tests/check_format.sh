@@ -11,7 +11,7 @@ case $("${tool:-false}" --version 2>/dev/null) in
     ;;
 esac
 shopt -s nullglob
-files=({core,cpu,cuda,dist,reward,model,rollout,grpo,bench,tests,tests/*}/*.{c,h,cu,cuh})
+files=({core,cpu,cuda,dist,reward,model,rollout,grpo,emulator,bench,tests,tests/*}/*.{c,h,cu,cuh})
 "$tool" --dry-run --Werror "${files[@]}" 2>&1 | grep -E '(error|warning):' |
     sed 's/ \[-Wclang-format-violations\]//'
 exit "$((PIPESTATUS[0] != 0))"

@@ -16,6 +16,21 @@ core/mem n_allocations      # the counter that shows that a step allocates nothi
 core/mem alloc_hook         # test hook
 core/mem alloc_hook_user    # its argument
 dist/watchdog dog           # one per process: shared by its thread and the callers
+emulator/counts all         # the counters of every kernel
+emulator/machine pool       # register files and shared memory, kept between launches
+emulator/memory table       # what kernels may reach
+emulator/settings once      # what the environment says,
+emulator/settings settings  # read at first use
+emulator/runtime state     # the runtime is one per process: its lock and settings
+emulator/runtime last_error            # of a thread, for cudaGetLastError
+emulator/runtime_event events          # with valid handles
+emulator/runtime_graph graphs          # with valid handles
+emulator/runtime_launch pushed         # between <<<...>>> and the stub, per thread
+emulator/runtime_memory blocks         # the table of allocations
+emulator/runtime_module modules        # what start-up code registered
+emulator/runtime_stream default_stream # there is one
+emulator/runtime_stream n_submitted    # numbers the submissions
+emulator/runtime_stream streams        # with valid handles
 grpo/train stop_requested   # all that a signal handler may touch
 '
 
@@ -23,7 +38,7 @@ if grep -qE -e '-fsanitize|--coverage' "$dir/flags.stamp"; then
     echo "SKIP check_globals: the compiler's instrumentation adds globals of its own"
     exit 77
 fi
-objects=$(find "$dir"/{core,cpu,cuda,dist,reward,model,rollout,grpo} -name '*.o' 2>/dev/null |
+objects=$(find "$dir"/{core,cpu,cuda,dist,reward,model,rollout,grpo,emulator} -name '*.o' 2>/dev/null |
     sort)
 if [ -z "$objects" ]; then
     echo "no objects below $dir: build first"

@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/.."
 CC=${CC:-gcc}
 shopt -s nullglob
-folders='core cpu cuda dist reward model rollout grpo bench tests tests/*'
+folders='core cpu cuda dist reward model rollout grpo emulator bench tests tests/*'
 sources=() headers=()
 for f in $folders; do
     sources+=("$f"/*.{c,h,cu,cuh})

@@ -60,6 +60,8 @@ static inline struct backend far_backend(void)
                             .product_layout = WEIGHT_PLAIN,
                             .reserve = far_reserve,
                             .release = far_release,
+                            .reserve_host = far_reserve,
+                            .release_host = far_release,
                             .upload = far_upload,
                             .download = far_download};
 }

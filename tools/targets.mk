@@ -8,7 +8,7 @@ RUN_SCRIPTS := $(sort $(wildcard tests/run_*.sh))
 ARG_run_mpi = $(O)/tests/dist/test_comm
 ARG_run_gpu_bundle = $(BUNDLE)
 # A script of this list counts as one skip
-SKIP_SCRIPTS = $(if $(HAVE_MPI),,run_mpi) $(if $(HAS_BUNDLE),,run_gpu_bundle)
+SKIP_SCRIPTS = $(if $(HAVE_MPI),,run_mpi) $(if $(HAS_BUNDLE),,run_gpu_bundle) $(if $(HAVE_CUDA),,run_emulated)
 CHECK_SCRIPTS := $(sort $(wildcard tests/check_*.sh))
 script_call = '$(1) $(or $(ARG_$(basename $(notdir $(1)))),$(O))'
 FORMATTED = $(wildcard */*.[ch] tests/*/*.[ch] cuda/*.cu cuda/*.cuh bench/*.cu)
@@ -25,7 +25,7 @@ info:
 deps:
 	@tools/install_deps.sh
 
-tests: $(TEST_BINS)
+tests: $(TEST_BINS) $(EMULATED_TESTS)
 
 test:
 	$(if $(T),,$(error which test? make test T=core/test_rng))
@@ -40,8 +40,8 @@ check:
 
 # for tests/run_fuzz.sh and tools/install_deps.sh
 export FUZZ
-check-built: all tests $(if $(HAS_BUNDLE),gpu-bundle-some)
-	@O='$(O)' SKIP_SCRIPTS='$(SKIP_SCRIPTS)' tools/run_tests.sh $(TEST_BINS) -- \
+check-built: all tests $(if $(EMULATED_TESTS),emulated-grpo) $(if $(HAS_BUNDLE),gpu-bundle-some)
+	@O='$(O)' SKIP_SCRIPTS='$(SKIP_SCRIPTS)' tools/run_tests.sh $(TEST_BINS) $(EMULATED_TESTS) -- \
 	    $(foreach s,$(RUN_SCRIPTS) $(CHECK_SCRIPTS),$(call script_call,$(s)))
 
 bench: $(BENCH_BINS)

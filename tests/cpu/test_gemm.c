@@ -15,7 +15,6 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
-#include "core/tensor.h"
 #include "cpu/cpu.h"
 
 enum { GUARD = 64, MAX_MATS = 70, SEED = 20240607 };
@@ -132,9 +131,9 @@ static void result_release(struct result *r)
 static void solve(struct result *r, struct backend *b, const struct problem *p)
 {
     const int32_t *const off = p->n_mats == 1 ? NULL : p->off;
-    b->gemm_fwd(b, r->y, p->x, &p->w, off, p->m);
-    b->gemm_dx(b, r->dx, p->dy, &p->w, off, p->m);
-    b->gemm_dw(b, r->dw, p->dy, p->x, &p->w, off, p->m);
+    b->gemm_fwd(b, r->y, rows_f32(p->x), &p->w, off, p->m);
+    b->gemm_dx(b, r->dx, rows_f32(p->dy), &p->w, off, p->m);
+    b->gemm_dw(b, r->dw, rows_f32(p->dy), rows_f32(p->x), &p->w, off, p->m);
     assert_guards(r->y, r->n_y);
     assert_guards(r->dx, r->n_dx);
     assert_guards(r->dw, r->n_dw);
@@ -335,8 +334,8 @@ static void assert_rows_alone(const struct problem *p, struct backend *b,
     struct result r;
     part.m = m;
     result_init(&r, &part);
-    b->gemm_fwd(b, r.y, p->x + row0 * p->k, &p->w, NULL, m);
-    b->gemm_dx(b, r.dx, p->dy + row0 * p->n, &p->w, NULL, m);
+    b->gemm_fwd(b, r.y, rows_f32(p->x + row0 * p->k), &p->w, NULL, m);
+    b->gemm_dx(b, r.dx, rows_f32(p->dy + row0 * p->n), &p->w, NULL, m);
     assert_guards(r.y, r.n_y);
     assert_guards(r.dx, r.n_dx);
     assert_memory_equal(r.y, all->y + row0 * p->n, (size_t)r.n_y * sizeof(float));
@@ -384,12 +383,13 @@ static void check_groups(struct problem *p, struct backend *b)
     for (int64_t e = 0; e < p->n_mats; e++) {
         const int64_t r0 = p->off[e], m = p->off[e + 1] - r0;
         const int64_t at = e * weight_n_elems(WEIGHT_PACKED, 1, p->n, p->k);
+        const float *const x = p->x + r0 * p->k, *const dy = p->dy + r0 * p->n;
         struct weight w = p->w;
         w.n_mats = 1;
         w.data = (const char *)p->w.data + (size_t)at * dtype_bytes(w.dtype);
-        b->gemm_fwd(b, parts.y + r0 * p->n, p->x + r0 * p->k, &w, NULL, m);
-        b->gemm_dx(b, parts.dx + r0 * p->k, p->dy + r0 * p->n, &w, NULL, m);
-        b->gemm_dw(b, parts.dw + at, p->dy + r0 * p->n, p->x + r0 * p->k, &w, NULL, m);
+        b->gemm_fwd(b, parts.y + r0 * p->n, rows_f32(x), &w, NULL, m);
+        b->gemm_dx(b, parts.dx + r0 * p->k, rows_f32(dy), &w, NULL, m);
+        b->gemm_dw(b, parts.dw + at, rows_f32(dy), rows_f32(x), &w, NULL, m);
     }
     assert_same_bits(&grouped, &parts);
     result_release(&grouped);
@@ -463,10 +463,10 @@ static void test_dw_continues_over_calls(void **state)
     assert_true(backend_open(&b, CPU_ISA_AUTO, 2));
     result_init(&whole, &p);
     result_init(&split, &p);
-    b.gemm_dw(&b, whole.dw, p.dy, p.x, &p.w, NULL, p.m);
+    b.gemm_dw(&b, whole.dw, rows_f32(p.dy), rows_f32(p.x), &p.w, NULL, p.m);
     for (int64_t i = 0; i + 1 < ARRAY_LEN(cuts); i++)
-        b.gemm_dw(&b, split.dw, p.dy + cuts[i] * p.n, p.x + cuts[i] * p.k, &p.w, NULL,
-                  cuts[i + 1] - cuts[i]);
+        b.gemm_dw(&b, split.dw, rows_f32(p.dy + cuts[i] * p.n),
+                  rows_f32(p.x + cuts[i] * p.k), &p.w, NULL, cuts[i + 1] - cuts[i]);
     assert_same_bits(&whole, &split);
     result_release(&whole);
     result_release(&split);

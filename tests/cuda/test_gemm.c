@@ -81,9 +81,9 @@ static void solve_on_cpu(struct problem *p)
     struct backend b;
     const int32_t *const off = p->n_mats > 1 ? p->off : NULL;
     assert_int_equal(cpu_backend_init(&b, CPU_ISA_AUTO, 2), 0);
-    b.gemm_fwd(&b, p->want_y, p->x, &p->packed, off, p->m);
-    b.gemm_dx(&b, p->want_dx, p->dy, &p->packed, off, p->m);
-    b.gemm_dw(&b, p->want_dw, p->dy, p->x, &p->packed, off, p->m);
+    b.gemm_fwd(&b, p->want_y, rows_f32(p->x), &p->packed, off, p->m);
+    b.gemm_dx(&b, p->want_dx, rows_f32(p->dy), &p->packed, off, p->m);
+    b.gemm_dw(&b, p->want_dw, rows_f32(p->dy), rows_f32(p->x), &p->packed, off, p->m);
     cpu_backend_release(&b);
 }
 
@@ -91,9 +91,9 @@ static void solve(struct backend *b, void *arg)
 {
     const struct problem *const p = arg;
     const int32_t *const off = p->n_mats > 1 ? p->off : NULL;
-    b->gemm_fwd(b, p->y, p->x, &p->plain, off, p->m);
-    b->gemm_dx(b, p->dx, p->dy, &p->plain, off, p->m);
-    b->gemm_dw(b, p->dw_out, p->dy, p->x, &p->plain, off, p->m);
+    b->gemm_fwd(b, p->y, rows_f32(p->x), &p->plain, off, p->m);
+    b->gemm_dx(b, p->dx, rows_f32(p->dy), &p->plain, off, p->m);
+    b->gemm_dw(b, p->dw_out, rows_f32(p->dy), rows_f32(p->x), &p->plain, off, p->m);
 }
 
 static void check(const struct problem *p)

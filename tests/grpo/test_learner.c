@@ -360,11 +360,11 @@ static void test_plan(void **state)
     struct learner_plan keep, recompute, chosen;
     start(&x, 1, DTYPE_BF16);
     x.c.learner.recompute = RECOMPUTE_NONE;
-    assert_int_equal(learner_plan(&keep, &x.s.m, &x.c), 0);
+    learner_plan(&keep, &x.s.m, &x.c, 0);
     x.c.learner.recompute = RECOMPUTE_LAYER;
-    assert_int_equal(learner_plan(&recompute, &x.s.m, &x.c), 0);
+    learner_plan(&recompute, &x.s.m, &x.c, 0);
     x.c.learner.recompute = RECOMPUTE_AUTO;
-    assert_int_equal(learner_plan(&chosen, &x.s.m, &x.c), 0);
+    learner_plan(&chosen, &x.s.m, &x.c, 0);
     assert_int_equal(keep.mode, ACTS_KEEP);
     assert_int_equal(recompute.mode, ACTS_RECOMPUTE);
     assert_int_equal(chosen.mode, ACTS_KEEP); /* a small model always fits */

@@ -63,7 +63,8 @@ static int check(const char *const *overrides, struct backend *b)
                                           .max_new = c.rollout.max_new};
     const struct memory_plan_args a = {
         .m = &m, .config = &c, .rollout = &limits, .is_learner = true};
-    const int status = memory_plan_check(&a);
+    struct learner_plan plan;
+    const int status = memory_plan_make(&plan, &a);
     model_release(&m);
     config_release(&c);
     for (int i = 0; i < argc; i++)
@@ -123,7 +124,7 @@ static void test_copies(void **state)
             argv[n] = mem_strdup(cases[i].words[n]);
         assert_int_equal(config_parse(&c, n, argv), STATUS_OK);
         assert_int_equal(model_init(&m, &b, &hp, NULL, DTYPE_BF16, 64, 48), STATUS_OK);
-        assert_int_equal(learner_plan(&p, &m, &c), STATUS_OK);
+        learner_plan(&p, &m, &c, 0);
         assert_true((double)p.copies == cases[i].copies * (double)m.table.n_elems);
         assert_true((p.replay > before) == cases[i].has_replay); /* r2: more than r3 */
         before = p.replay;
@@ -134,9 +135,68 @@ static void test_copies(void **state)
     }
 }
 
+static int64_t n_free;
+static int64_t free_as_set(struct backend *b)
+{
+    (void)b;
+    return n_free;
+}
+
+/* With less and less memory: all on the device, activations recomputed, moments on the
+ * host, the master weights too; then refused. Each as late as its bytes allow. */
+static void test_choice(void **state)
+{
+    (void)state;
+    static const struct {
+        enum acts_mode mode;
+        enum optim_place place;
+    } want[] = {{ACTS_KEEP, OPTIM_ON_DEVICE},
+                {ACTS_RECOMPUTE, OPTIM_ON_DEVICE},
+                {ACTS_RECOMPUTE, OPTIM_MOMENTS_ON_HOST},
+                {ACTS_RECOMPUTE, OPTIM_ON_HOST}};
+    struct backend b = far_backend();
+    struct config c;
+    struct model m;
+    struct learner_plan p;
+    char word[] = "learner.micro_tokens=2000";
+    char *argv[] = {word};
+    const size_t beside = 12345678;
+    b.available = free_as_set;
+    assert_int_equal(config_parse(&c, 1, argv), STATUS_OK);
+    assert_int_equal(model_init(&m, &b, &hp, NULL, DTYPE_BF16, 64, 48), STATUS_OK);
+    n_free = INT64_MAX;
+    for (int64_t i = 0; i < ARRAY_LEN(want); i++) {
+        learner_plan(&p, &m, &c, beside);
+        assert_int_equal(p.mode, want[i].mode);
+        assert_int_equal(p.place, want[i].place);
+        /* exactly enough is enough; a byte less asks for the next choice */
+        const size_t wanted = learner_plan_device(&p) + beside;
+        n_free = (int64_t)(wanted + learner_plan_margin(wanted));
+        learner_plan(&p, &m, &c, beside);
+        assert_int_equal(p.mode, want[i].mode);
+        assert_int_equal(p.place, want[i].place);
+        n_free--;
+    }
+    learner_plan(&p, &m, &c, beside); /* the smallest, though it does not fit */
+    assert_int_equal(p.mode, ACTS_RECOMPUTE);
+    assert_int_equal(p.place, OPTIM_ON_HOST);
+    c.optim.offload = OFFLOAD_NONE;
+    learner_plan(&p, &m, &c, beside);
+    assert_int_equal(p.place, OPTIM_ON_DEVICE);
+    assert_int_equal(p.optim.host, 0);
+    n_free = INT64_MAX;
+    c.optim.offload = OFFLOAD_ALL;
+    learner_plan(&p, &m, &c, beside);
+    assert_int_equal(p.place, OPTIM_ON_HOST);
+    assert_int_equal(p.optim.device, 0);
+    model_release(&m);
+    config_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_plan),
-                                       cmocka_unit_test(test_copies)};
+                                       cmocka_unit_test(test_copies),
+                                       cmocka_unit_test(test_choice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

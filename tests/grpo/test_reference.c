@@ -39,7 +39,8 @@ static void start(struct fixture *f, enum dtype dtype)
     f->n = f->s.w.table.n_elems;
     assert_no_error(
         weights_save(f->dir, &f->s.w.hp, &f->s.w.table, f->s.w.data, dtype, NULL, 0));
-    assert_no_error(optim_init(&f->o, &f->s.b, &f->s.w.table, f->s.w.data, dtype));
+    assert_no_error(
+        optim_init(&f->o, &f->s.b, &f->s.w.table, f->s.w.data, dtype, OPTIM_ON_DEVICE));
     assert_no_error(reference_init(&f->r, f->dir, -1, &f->s.m));
     assert_memory_equal(f->r.weights.data, f->s.w.data,
                         (size_t)f->n * dtype_bytes(dtype));

@@ -159,7 +159,7 @@ static void check_layer(struct check *c, int64_t l)
     /* the engine adds attention's output to the residual at once: the product again */
     float *const mixer = mem_alloc((size_t)(n * d) * sizeof(float));
     const struct weight w_o = model_weight(&c->m, PARAM_O, l);
-    c->b.gemm_fwd(&c->b, mixer, la->att, &w_o, NULL, n);
+    c->b.gemm_fwd(&c->b, mixer, rows_f32(la->att), &w_o, NULL, n);
     snprintf(name, sizeof(name), "mixer.%d", (int)l);
     judge_tensor(c, "mixer", name, mixer, n * d);
     mem_free(mixer);
@@ -349,7 +349,8 @@ static void check_optimiser(struct check *c)
                                            .clip_l2 = 1.0};
     struct optim o;
     struct optim_report report;
-    assert_int_equal(optim_init(&o, &c->b, &c->m.table, c->w.data, c->w.dtype), 0);
+    assert_int_equal(
+        optim_init(&o, &c->b, &c->m.table, c->w.data, c->w.dtype, OPTIM_ON_DEVICE), 0);
     assert_int_equal(optim_step(&o, c->grad_ce, &args, &report), 0);
     judge_scalar(c, "ce_grad_norm", report.grad_l2);
     c->scale[0] = report.scale;

@@ -130,7 +130,8 @@ static void run_steps(enum dtype dtype, const struct optim_args *args, double of
     struct optim_report report;
     assert_int_equal(small_model_init(&s, &small_shapes[3], dtype, 3), 0);
     reference_init(&ref, &s.w);
-    assert_int_equal(optim_init(&o, &s.b, &s.w.table, s.w.data, dtype), 0);
+    assert_int_equal(optim_init(&o, &s.b, &s.w.table, s.w.data, dtype, OPTIM_ON_DEVICE),
+                     0);
     assert_true((o.copy == NULL) == (dtype == DTYPE_F32));
     float *const g = mem_alloc((size_t)ref.n * sizeof(float));
     for (int step = 1; step <= N_STEPS; step++) {
@@ -203,7 +204,8 @@ static void test_not_finite(void **state)
     struct optim o;
     struct optim_report report = {.scale = -7.0};
     assert_int_equal(small_model_init(&s, &small_shapes[1], DTYPE_BF16, 3), 0);
-    assert_int_equal(optim_init(&o, &s.b, &s.w.table, s.w.data, DTYPE_BF16), 0);
+    assert_int_equal(
+        optim_init(&o, &s.b, &s.w.table, s.w.data, DTYPE_BF16, OPTIM_ON_DEVICE), 0);
     const size_t n = (size_t)s.w.table.n_elems;
     float *const g = mem_alloc(n * sizeof(float));
     uint16_t *const before = mem_alloc(n * sizeof(*before));
@@ -238,7 +240,8 @@ static void test_frozen_router(void **state)
     struct optim o;
     struct optim_report report;
     assert_int_equal(small_model_init(&s, &small_shapes[1], DTYPE_BF16, 3), 0);
-    assert_int_equal(optim_init(&o, &s.b, &s.w.table, s.w.data, DTYPE_BF16), 0);
+    assert_int_equal(
+        optim_init(&o, &s.b, &s.w.table, s.w.data, DTYPE_BF16, OPTIM_ON_DEVICE), 0);
     const size_t n = (size_t)s.w.table.n_elems;
     float *const g = mem_alloc(n * sizeof(float));
     float *const before = mem_alloc(n * sizeof(float));
@@ -261,14 +264,122 @@ static void test_frozen_router(void **state)
     small_model_release(&s);
 }
 
+struct counted {
+    int64_t n_device, n_host; /* blocks held */
+};
+
+static int device_reserve(struct backend *b, void **out, size_t bytes, const char *what)
+{
+    ((struct counted *)b->state)->n_device++;
+    return mem_reserve(out, bytes, what);
+}
+
+static void device_release(struct backend *b, void *p, size_t bytes)
+{
+    ((struct counted *)b->state)->n_device--;
+    mem_release(p, bytes);
+}
+
+static int host_reserve(struct backend *b, void **out, size_t bytes, const char *what)
+{
+    ((struct counted *)b->state)->n_host++;
+    return mem_reserve(out, bytes, what);
+}
+
+static void host_release(struct backend *b, void *p, size_t bytes)
+{
+    ((struct counted *)b->state)->n_host--;
+    mem_release(p, bytes);
+}
+
+static int refuse(struct backend *b, void **out, size_t bytes, const char *what)
+{
+    (void)b, (void)out;
+    return ERR(ERR_MEMORY, "%s: %zu bytes refused", what, bytes);
+}
+
+/* The same weights wherever the state lies; each block goes back where it came from. */
+static void test_places(void **state)
+{
+    (void)state;
+    static const struct optim_args args = {.lr = 1e-2,
+                                           .beta1 = 0.9,
+                                           .beta2 = 0.999,
+                                           .eps = 1e-8,
+                                           .weight_decay = 0.1,
+                                           .clip_l2 = 1.0};
+    static const struct counted want[] = {{1, 0}, {1, 1}, {0, 1}};
+    uint16_t *first = NULL;
+    for (int64_t place = OPTIM_ON_DEVICE; place <= OPTIM_ON_HOST; place++) {
+        struct small_model s;
+        struct optim o;
+        struct optim_report report;
+        struct counted held = {0};
+        assert_int_equal(small_model_init(&s, &small_shapes[1], DTYPE_BF16, 3), 0);
+        struct backend b = s.b; /* its ops do not ask for the state */
+        b.state = &held;
+        b.reserve = device_reserve, b.release = device_release;
+        b.reserve_host = host_reserve, b.release_host = host_release;
+        assert_int_equal(optim_init(&o, &b, &s.w.table, s.w.data, DTYPE_BF16,
+                                    (enum optim_place)place),
+                         0);
+        assert_memory_equal(&held, &want[place], sizeof(held));
+        o.b = &s.b;
+        const size_t bytes = (size_t)s.w.table.n_elems * sizeof(uint16_t);
+        float *const g = mem_alloc(2 * bytes);
+        random_gradient(g, &s.w, 1);
+        assert_int_equal(optim_step(&o, g, &args, &report), 0);
+        if (first == NULL) {
+            first = mem_alloc(bytes);
+            memcpy(first, s.w.data, bytes);
+        }
+        assert_memory_equal(first, s.w.data, bytes);
+        o.b = &b;
+        optim_release(&o);
+        assert_true(held.n_device == 0 && held.n_host == 0);
+        b.reserve_host = refuse; /* what was reserved before goes back as well */
+        if (place == OPTIM_MOMENTS_ON_HOST) {
+            assert_int_equal(optim_init(&o, &b, &s.w.table, s.w.data, DTYPE_BF16,
+                                        (enum optim_place)place),
+                             ERR_MEMORY);
+            optim_release(&o);
+            assert_int_equal(held.n_device, 0);
+        }
+        mem_free(g);
+        small_model_release(&s);
+    }
+    mem_free(first);
+}
+
 static void test_bytes(void **state)
 {
     (void)state;
     struct small_model s;
     assert_int_equal(small_model_init(&s, &small_shapes[0], DTYPE_F32, 3), 0);
     const size_t one = (size_t)s.w.table.n_elems * sizeof(float);
-    assert_in_range(optim_bytes(&s.w.table, DTYPE_F32), 2 * one, 2 * one + 256);
-    assert_in_range(optim_bytes(&s.w.table, DTYPE_BF16), 3 * one, 3 * one + 256);
+    /* arrays of fp32 on the device and on the host, by place */
+    static const size_t n_device[][2] = {{2, 3}, {0, 1}, {0, 0}};
+    static const size_t n_host[][2] = {{0, 0}, {2, 2}, {2, 3}};
+    for (int64_t place = OPTIM_ON_DEVICE; place <= OPTIM_ON_HOST; place++)
+        for (int64_t narrow = 0; narrow < 2; narrow++) {
+            const struct optim_bytes got = optim_bytes(
+                &s.w.table, narrow ? DTYPE_BF16 : DTYPE_F32, (enum optim_place)place);
+            const size_t device = n_device[place][narrow] * one;
+            const size_t host = n_host[place][narrow] * one;
+            assert_in_range(got.device, device, device + 256);
+            assert_in_range(got.host, host, host + 256);
+        }
+    static const struct {
+        size_t room; /* arrays of fp32 */
+        enum optim_place want;
+    } fit[] = {{4, OPTIM_ON_DEVICE}, {2, OPTIM_MOMENTS_ON_HOST}, {0, OPTIM_ON_HOST}};
+    for (int64_t i = 0; i < ARRAY_LEN(fit); i++)
+        assert_int_equal(optim_place_fit(&s.w.table, DTYPE_BF16, OPTIM_ON_DEVICE,
+                                         OPTIM_ON_HOST, fit[i].room * one + 256),
+                         fit[i].want);
+    assert_int_equal(
+        optim_place_fit(&s.w.table, DTYPE_BF16, OPTIM_ON_DEVICE, OPTIM_ON_DEVICE, 0),
+        OPTIM_ON_DEVICE);
     small_model_release(&s);
 }
 
@@ -306,8 +417,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_adamw),         cmocka_unit_test(test_usual_betas),
         cmocka_unit_test(test_clipping),      cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_frozen_router), cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_frozen_router), cmocka_unit_test(test_places),
+        cmocka_unit_test(test_bytes),         cmocka_unit_test(test_schedules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

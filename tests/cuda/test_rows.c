@@ -1,0 +1,4 @@
+/* tests/cpu/test_rows.c on the GPU, equal in bits to the CPU. */
+#include "tests/cuda/on_cuda.h"
+
+#include "tests/cpu/test_rows.c"
