@@ -32,7 +32,8 @@
 extern "C" {
 #endif
 
-enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
+enum { KV_BLOCK = 64 };     /* keys per page; the unit of the online softmax */
+enum { HEAD_SLICE = 4096 }; /* columns of logits whose exponentials are added as one */
 
 /*
  * Attention over paged keys and values. A page holds KV_BLOCK positions of one layer:
@@ -46,6 +47,7 @@ enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
  */
 struct attn_batch {
     int64_t n_rows, n_seqs, n_groups;
+    int64_t n_pages; /* entries of pages; read by attn_bwd */
     int64_t n_heads, n_kv_heads, head_dim, window;
     int64_t ld_q; /* floats from one row of q (dq) to the next */
     float scale;
@@ -148,7 +150,8 @@ struct adamw_args {
   X(residual_norm, (struct backend *b, void *y, enum dtype y_dtype, float *sum,        \
                     const struct residual *r, const struct weight *w, float eps,       \
                     int64_t m))                                                        \
-  /* dx (m, k) = ; dw (k) += over rows ascending */                                    \
+  /* dx (m, k) = ; dw (k) += over rows ascending. A backend that rounds products of    \
+   * w's dtype may add sums over chunks of rows instead, in an order of m alone */     \
   X(rmsnorm_bwd, (struct backend *b, float *dx, float *dw, const float *dy,            \
                   const float *x, const struct weight *w, float eps, int64_t m))       \
   /* in place on heads 0 .. n_heads-1 of each row, (x1, x2) -> (x1 c - x2 s,           \
@@ -228,7 +231,12 @@ struct adamw_args {
   /* y = a + b, n elements; may be in place */                                         \
   X(add, (struct backend *b, float *y, const float *a, const float *c, int64_t n))     \
   /* For rows of logits (m, ld) over the first v of ld columns, z = logits * inv_temp: \
-   * logp = z[target] - lse, lse, entropy = lse - sum p z. Any output may be NULL */   \
+   * logp = z[target] - lse, lse, entropy = lse - sum p z. Any output may be NULL.     \
+   * Per slice of HEAD_SLICE columns, with its maximum x (0 if -inf), by the row rule: \
+   * S = sum of exp(z - x), W = of exp(z - x) (z - x). With the row's maximum m, slices\
+   * ascending, b = exp(x - m): sum = fma(S, b, sum),                                  \
+   * w = fma(fma(x - m, S, W), b, w); lse = m + log sum, entropy = log sum - w / sum.  \
+   * Factors of exp below -200 count as -200 */                                        \
   X(logprob_fwd, (struct backend *b, float *logp, float *lse, float *entropy,          \
                   const float *logits, const int32_t *target, float inv_temp,          \
                   int64_t v, int64_t ld, int64_t m))                                   \
