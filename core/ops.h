@@ -102,6 +102,16 @@ struct rope_table {
     int64_t n_pos, rot;     /* the first rot <= head_dim dims are rotated, half-split */
 };
 
+/* Rows of q, k and v to be turned and kept, see rope_kv_write. Row r at r ld: n_heads
+ * heads of q, n_kv_heads of k, n_kv_heads of v. */
+struct rope_kv {
+    const struct rope_table *table;
+    const int32_t *pos;           /* (m) */
+    const int32_t *dst_off, *dst; /* (m + 1), slots: see kv_write */
+    int64_t n_heads, n_kv_heads, head_dim, ld;
+    bool is_narrow; /* see kv_write */
+};
+
 /* One row's sampling, see sample_fwd. */
 struct sample_row {
     float temperature; /* 0: greedy */
@@ -162,6 +172,9 @@ struct adamw_args {
   X(kv_write, (struct backend *b, float *cache, const float *kv,                       \
                const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,         \
                int64_t head_dim, int64_t ld, bool is_narrow, int64_t m))               \
+  /* rope (sign 1) of qkv's heads of q and k, in place; kv_write of its k and v */     \
+  X(rope_kv_write, (struct backend *b, float *cache, float *qkv,                       \
+                    const struct rope_kv *a, int64_t m))                               \
   /* dkv (layout of kv, stride ld) = sum of the slots' gradients, in dst's order */    \
   X(kv_read_bwd, (struct backend *b, float *dkv, const float *dcache,                  \
                   const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,      \

@@ -255,15 +255,20 @@ static void attention_fwd(const struct model *m, const struct acts *a,
 {
     const struct layer_acts *const la = &a->layers[l];
     struct backend *const b = m->b;
-    const struct hparams *const hp = &m->hp;
-    const int64_t n = t->n_rows, width = qkv_width(hp);
+    const int64_t n = t->n_rows;
     const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
     b->gemm_fwd(b, la->qkv, acts_rows(a, la->xn1), &w_qkv, NULL, n);
-    b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
-            hp->head_dim, width, 1.0f, n);
     const struct attn_batch at = model_attention(m, t);
-    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
-                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, at.is_narrow, n);
+    const struct rope_kv kv = {.table = &m->rope,
+                               .pos = t->dev.pos,
+                               .dst_off = t->dev.dst_off,
+                               .dst = t->dev.dst,
+                               .n_heads = at.n_heads,
+                               .n_kv_heads = at.n_kv_heads,
+                               .head_dim = at.head_dim,
+                               .ld = at.ld_q,
+                               .is_narrow = at.is_narrow};
+    b->rope_kv_write(b, la->cache, la->qkv, &kv, n);
     b->attn_fwd(b, la->att, la->lse, la->qkv, la->cache, &at);
 }
 
