@@ -76,6 +76,13 @@ static inline struct rows rows_f32(const float *data)
     return r;
 }
 
+/* Where the (row, slot) pairs go, see moe_sort */
+struct moe_order {
+    int32_t *off;         /* (E + 1) */
+    int32_t *src, *place; /* (m K) */
+    int64_t n_experts, top_k;
+};
+
 /* What a residual_norm adds to the residual stream x (m, D) */
 struct residual {
     const float *x;
@@ -193,6 +200,9 @@ struct adamw_args {
    * weights (m, K) = softmax over the chosen logits (= softmax_E renormalised) */     \
   X(router_fwd, (struct backend *b, int32_t *experts, float *weights,                  \
                  const float *logits, int64_t n_experts, int64_t top_k, int64_t m))    \
+  /* logits (m, E) = gemm_fwd of x by w (n = E, k = D); router_fwd of the logits */    \
+  X(route_fwd, (struct backend *b, int32_t *experts, float *weights, float *logits,    \
+                struct rows x, const struct weight *w, int64_t top_k, int64_t m))      \
   /* weights (m, K) = softmax over the logits (m, E) at experts (m, K), distinct in a  \
    * row and in any order: that order's slots. Equal in bits to router_fwd's weights   \
    * where the experts are router_fwd's. Exponents are relative to the largest of the  \
@@ -216,6 +226,10 @@ struct adamw_args {
    * src (m K): pair t K + s at each sorted place; place (m K): its inverse */         \
   X(moe_sort, (struct backend *b, int32_t *off, int32_t *src, int32_t *place,          \
                const int32_t *experts, int64_t n_experts, int64_t top_k, int64_t m))   \
+  /* moe_sort of experts (m, K) into o; y (m K, D) of x's dtype = x's rows (m, D) in   \
+   * that order: x[src / K] */                                                         \
+  X(moe_dispatch, (struct backend *b, void *y, const struct moe_order *o,              \
+                   const int32_t *experts, struct rows x, int64_t d, int64_t m))       \
   /* y (m, D) = x[idx[r] / div], div >= 1, rounded where y_dtype is the narrower one;  \
    * idx NULL: x[r] */                                                                 \
   X(rows_gather, (struct backend *b, void *y, enum dtype y_dtype, struct rows x,       \

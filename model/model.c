@@ -278,15 +278,16 @@ static void experts_fwd(const struct model *m, struct acts *a,
 {
     struct backend *const b = m->b;
     const struct hparams *const hp = &m->hp;
-    const int64_t k = hp->top_k, nk = n * k;
-    const struct rows xn2 = acts_rows(a, la->xn2);
-    const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
     const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
-    b->gemm_fwd(b, la->router_logits, xn2, &w_router, NULL, n);
+    const struct moe_order order = {.off = la->off,
+                                    .src = la->src,
+                                    .place = la->place,
+                                    .n_experts = hp->n_experts,
+                                    .top_k = hp->top_k};
     model_route(m, a, la, l, n);
-    b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
-    b->rows_gather(b, la->xg, a->product_rows, xn2, la->src, k, hp->d_model, nk);
-    b->gemm_fwd(b, la->gu, acts_rows(a, la->xg), &w_gate_up, la->off, nk);
+    b->moe_dispatch(b, la->xg, &order, la->experts, acts_rows(a, la->xn2), hp->d_model,
+                    n);
+    b->gemm_fwd(b, la->gu, acts_rows(a, la->xg), &w_gate_up, la->off, n * hp->top_k);
 }
 
 /* y (product rows) = the norm of what r sums up to, which goes to sum */
