@@ -283,12 +283,13 @@ void access_order(struct machine_warp *w, const struct ptx_insn *i, uint32_t mas
     if (b->race == NULL || (i->option[3] & wanted) == 0)
         return;
     for (uint32_t left = mask; left != 0; left &= left - 1) {
-        const uint64_t off = host[__builtin_ctz(left)] - (uint64_t)(uintptr_t)b->shared;
+        const int32_t lane = __builtin_ctz(left);
+        const uint64_t off = host[lane] - (uint64_t)(uintptr_t)b->shared;
         if (off >= b->shared_bytes)
             continue;
         if (is_release)
-            race_release(w, (uint32_t)off);
+            race_release(w, lane, (uint32_t)off);
         else
-            race_acquire(w, (uint32_t)off);
+            race_acquire(w, lane, (uint32_t)off);
     }
 }

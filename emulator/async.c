@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "emulator/async_state.h"
+#include "emulator/race.h"
 #include "emulator/settings.h"
 
 bool async_is_early(void) { return emulator_settings()->is_async_early; }
@@ -62,6 +63,19 @@ static bool copy_land_lane(struct machine_warp *w, const struct async_copy *c,
     return true;
 }
 
+/* For the race checker a copy writes at its issue and when it lands. */
+static bool copy_announce(struct machine_warp *w, const struct async_copy *c)
+{
+    const size_t n = (size_t)c->insn->option[0];
+    for (uint32_t left = c->mask; left != 0; left &= left - 1) {
+        const int32_t lane = __builtin_ctz(left);
+        if (machine_at(w, c->insn, lane, MACHINE_SHARED, c->dst[lane], n, n,
+                       MACHINE_WRITE) == NULL)
+            return false;
+    }
+    return true;
+}
+
 static bool copy_land(struct machine_warp *w, struct async_copy *c, uint32_t lanes)
 {
     for (uint32_t left = lanes & c->mask; left != 0; left &= left - 1)
@@ -91,6 +105,8 @@ enum machine_next async_copy_issue(struct machine_warp *w, const struct async_co
     memcpy(own->group, a->copy_group, sizeof(own->group));
     if (async_is_early())
         return copy_land(w, own, c->mask) ? MACHINE_NEXT : MACHINE_FAULT;
+    if (w->block->race != NULL && !copy_announce(w, own))
+        return MACHINE_FAULT;
     a->n_copies++;
     return MACHINE_NEXT;
 }
@@ -152,6 +168,9 @@ static bool load_land(const struct async_load *l)
 
 enum machine_next async_load_issue(struct machine_warp *w, const struct async_load *l)
 {
+    if (w->block->race != NULL && !l->is_arrival &&
+        !race_async_write(w, l->insn, l->lane, l->box.shared, l->box.bytes, l->barrier))
+        return MACHINE_FAULT;
     if (async_is_early())
         return load_land(l) ? MACHINE_NEXT : MACHINE_FAULT;
     struct async_block *const a = w->block->async;
@@ -191,7 +210,7 @@ bool async_push(struct machine_block *b)
 
 static bool store_read(struct machine_warp *w, struct async_store *s)
 {
-    const uint8_t *const from = machine_at(w, s->insn, -1, MACHINE_SHARED,
+    const uint8_t *const from = machine_at(w, s->insn, s->lane, MACHINE_SHARED,
                                            s->box.shared, s->box.bytes,
                                            ASYNC_BULK_ALIGN, MACHINE_READ);
     if (from == NULL)

@@ -142,7 +142,7 @@ enum machine_next async_barrier_arrive(struct machine_warp *w, const struct ptx_
         b->expected -= (int32_t)count;
     b->pending -= (int32_t)count;
     if (w->block->race != NULL)
-        race_release(w, b->off);
+        race_release(w, lane, b->off);
     end_phase_if_due(w->block, b);
     return MACHINE_NEXT;
 }
@@ -158,7 +158,7 @@ enum machine_next async_barrier_expect(struct machine_warp *w, const struct ptx_
     return MACHINE_NEXT;
 }
 
-bool async_barrier_passed(struct machine_warp *w, struct async_barrier *b,
+bool async_barrier_passed(struct machine_warp *w, int32_t lane, struct async_barrier *b,
                           uint64_t phase)
 {
     if (b->phase <= phase && !async_loads_land(w->block, b->off))
@@ -166,6 +166,6 @@ bool async_barrier_passed(struct machine_warp *w, struct async_barrier *b,
     if (b->phase <= phase)
         return false;
     if (w->block->race != NULL)
-        race_acquire(w, b->off);
+        race_acquire(w, lane, b->off);
     return true;
 }

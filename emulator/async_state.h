@@ -199,7 +199,7 @@ enum machine_next async_barrier_expect(struct machine_warp *w, const struct ptx_
                                        int32_t lane, struct async_barrier *b);
 /* The phase has ended; in late mode after what is pending on it has been done. A fault
  * sets the block's has_fault. */
-bool async_barrier_passed(struct machine_warp *w, struct async_barrier *b,
+bool async_barrier_passed(struct machine_warp *w, int32_t lane, struct async_barrier *b,
                           uint64_t phase);
 
 /* --- tensor_map.c --- */

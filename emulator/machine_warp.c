@@ -25,7 +25,7 @@
 enum {
     QUANTUM = 4096,
     DRAWN_QUANTUM = 256, /* the longest of those drawn */
-    PATIENCE = 64
+    PATIENCE = 4
 };
 /* Instructions after which a warp counts as hung: minutes, where no kernel of ours
  * takes more than seconds. */

@@ -221,7 +221,7 @@ static enum machine_next wait_lane(struct machine_warp *w, const struct ptx_insn
                              (unsigned long long)phase, (unsigned long long)b->phase);
     }
     /* phase - 1 of the first phase wraps: it has always passed */
-    *passed_out = phase == UINT64_MAX || async_barrier_passed(w, b, phase);
+    *passed_out = phase == UINT64_MAX || async_barrier_passed(w, lane, b, phase);
     return w->block->has_fault ? MACHINE_FAULT : MACHINE_NEXT;
 }
 

@@ -83,6 +83,19 @@ static enum machine_next run_unpack_2x32(struct machine_warp *w,
     return MACHINE_NEXT;
 }
 
+/* {a, b} of 16 bits each to 32; narrow registers are zero-extended */
+static enum machine_next run_pack_2x16(struct machine_warp *w, const struct ptx_insn *i,
+                                       uint32_t mask)
+{
+    const uint32_t *lo = machine_u32(w, i->o[1].items[0].slot);
+    const uint32_t *hi = machine_u32(w, i->o[1].items[1].slot);
+    uint32_t v[PTX_LANES];
+    for (int32_t l = 0; l < PTX_LANES; l++)
+        v[l] = hi[l] << 16 | (lo[l] & 0xffff);
+    move_put_u32(machine_u32(w, i->o[0].slot), v, mask);
+    return MACHINE_NEXT;
+}
+
 /* The bytes of a register of up to 16 bytes, of one lane, little-endian. */
 static void lane_load(const struct machine_warp *w, const struct ptx_operand *o,
                       int32_t lane, uint8_t bytes[16])
@@ -169,12 +182,15 @@ static ptx_run_fn bind_packing(struct ptx_insn *i, int32_t bytes)
         return NULL;
     const int32_t item = bytes / v->n_items;
     const bool is_pair = v->n_items == 2 && bytes == 8;
+    const bool is_short_pair = v->n_items == 2 && bytes == 4;
     if (!ptx_want(i, which, item) || !ptx_want(i, 1 - which, bytes))
         return NULL;
     i->option[0] = item;
     if (which == 0)
         return !is_value(other) ? NULL : is_pair ? run_unpack_2x32 : run_unpack;
-    return other->kind != PTX_REG ? NULL : is_pair ? run_pack_2x32 : run_pack;
+    if (other->kind != PTX_REG)
+        return NULL;
+    return is_pair ? run_pack_2x32 : is_short_pair ? run_pack_2x16 : run_pack;
 }
 
 static ptx_run_fn bind_mov(struct ptx_insn *i)

@@ -78,7 +78,7 @@ static int parse_shared(struct ptx_parser *p, bool is_extern)
     return ptx_lex_take(&p->lex, ';');
 }
 
-/* Takes the directive; false if it is another. */
+/* .visible and the like, which say nothing here but .extern */
 static bool is_linkage(const struct ptx_lex *l, bool *is_extern)
 {
     static const char *const words[] = {"visible", "weak", "common"};

@@ -144,7 +144,7 @@ struct ptx_kernel {
     int32_t shared_bytes; /* declared. Dynamic shared memory begins here, aligned to
                              1024: what ".extern .shared" symbols resolve to. A multiple
                              of 1024 if the kernel uses such a symbol */
-    int32_t local_bytes;  /* per thread */
+    int32_t local_bytes;  /* per thread, a multiple of 16 */
     int32_t max_threads;  /* .maxntid's product, 0 if none */
     size_t file_bytes;    /* of a warp's register file */
     const struct ptx_const *consts;

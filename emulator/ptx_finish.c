@@ -9,7 +9,7 @@
 
 #include "emulator/machine.h"
 
-enum { DYNAMIC_ALIGN = 1024 };
+enum { DYNAMIC_ALIGN = 1024, LOCAL_ALIGN = 16, FILE_ALIGN = 64 };
 
 void ptx_add_const(struct ptx_build *b, const struct ptx_const *c)
 {
@@ -175,6 +175,8 @@ int ptx_finish(struct ptx_parser *p)
     place_dynamic(b);
     TRY(bind_all(p));
     TRY(place_all(p));
-    b->kernel.file_bytes = (b->kernel.file_bytes + 63) & ~(size_t)63;
+    struct ptx_kernel *k = &b->kernel;
+    k->local_bytes = (k->local_bytes + LOCAL_ALIGN - 1) & -LOCAL_ALIGN;
+    k->file_bytes = (k->file_bytes + FILE_ALIGN - 1) & ~(size_t)(FILE_ALIGN - 1);
     return 0;
 }

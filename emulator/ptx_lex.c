@@ -222,7 +222,9 @@ int ptx_lex_next(struct ptx_lex *l)
     if (l->p == l->end || *l->p == 0)
         return 0;
     const char c = *l->p;
-    if (is_name_start(c)) {
+    /* "128B" of "L2::128B", where the body is only counted, is no number */
+    const bool is_qualifier = l->p > l->text && l->p[-1] == ':';
+    if (is_name_start(c) || (is_digit(c) && is_qualifier)) {
         l->t.kind = PTX_T_NAME;
         name(l);
     } else if (c == '.' && l->end - l->p > 1 && is_name_char(l->p[1])) {

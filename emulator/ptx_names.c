@@ -97,22 +97,17 @@ static const struct ptx_name *find_register(const struct ptx_names *s, const cha
 }
 
 bool ptx_names_register(const struct ptx_names *s, const char *text, int32_t len,
-                        int32_t *slot_out, int32_t *bytes_out)
+                        struct ptx_operand *out)
 {
     int64_t index = 0;
     const struct ptx_name *e = find_register(s, text, len, &index);
     if (!e)
         return false;
-    *slot_out = e->slot + (int32_t)index * slot_bytes(e->bytes);
-    *bytes_out = e->bytes;
+    *out = (struct ptx_operand){.kind = e->bytes == 1 ? PTX_PRED : PTX_REG,
+                                .slot = e->slot + (int32_t)index * slot_bytes(e->bytes),
+                                .bytes = e->bytes,
+                                .width = (uint8_t)e->width};
     return true;
-}
-
-int32_t ptx_names_width(const struct ptx_names *s, const char *text, int32_t len)
-{
-    int64_t index = 0;
-    const struct ptx_name *e = find_register(s, text, len, &index);
-    return e ? e->width : 0;
 }
 
 bool ptx_names_add(struct ptx_names *s, const struct ptx_name *entry)

@@ -249,23 +249,13 @@ static int take_constant(struct ptx_parser *p, const struct ptx_mnemonic *m,
 
 /* --- operands --- */
 
-static void set_register(struct ptx_operand *out, int32_t slot, int32_t bytes)
-{
-    *out = (struct ptx_operand){
-        .kind = bytes == 1 ? PTX_PRED : PTX_REG, .slot = slot, .bytes = bytes};
-}
-
 static int take_name(struct ptx_parser *p, const struct ptx_mnemonic *m,
                      struct ptx_operand *out)
 {
     struct ptx_lex *l = &p->lex;
     const struct ptx_token t = l->t;
-    int32_t slot, bytes;
-    if (ptx_names_register(&p->names, t.text, t.len, &slot, &bytes)) {
-        set_register(out, slot, bytes);
-        out->width = (uint8_t)ptx_names_width(&p->names, t.text, t.len);
+    if (ptx_names_register(&p->names, t.text, t.len, out))
         return ptx_lex_next(l);
-    }
     if (ptx_lex_text(l, PTX_T_NAME, "_")) {
         *out = (struct ptx_operand){.kind = PTX_SINK, .slot = -1};
         return ptx_lex_next(l);
@@ -318,7 +308,7 @@ static int take_address(struct ptx_parser *p, const struct ptx_mnemonic *m,
                         struct ptx_operand *out)
 {
     struct ptx_lex *l = &p->lex;
-    int32_t slot, bytes;
+    struct ptx_operand base;
     *out = (struct ptx_operand){.kind = PTX_ADDRESS, .slot = -1};
     TRY(ptx_lex_take(l, '['));
     const struct ptx_token t = l->t;
@@ -327,11 +317,11 @@ static int take_address(struct ptx_parser *p, const struct ptx_mnemonic *m,
         TRY(ptx_lex_next(l));
     } else if (t.kind != PTX_T_NAME) {
         return ptx_lex_error(l, "expected an address");
-    } else if (ptx_names_register(&p->names, t.text, t.len, &slot, &bytes)) {
-        if (bytes != 4 && bytes != 8)
+    } else if (ptx_names_register(&p->names, t.text, t.len, &base)) {
+        if (base.width != 4 && base.width != 8)
             return ptx_lex_error(l, "'%.*s' cannot hold an address", t.len, t.text);
-        out->slot = slot;
-        out->bytes = bytes;
+        out->slot = base.slot;
+        out->bytes = base.bytes;
         TRY(ptx_lex_next(l));
     } else {
         struct ptx_name *e = ptx_names_find(&p->names, t.text, t.len, false);
@@ -349,6 +339,17 @@ static int take_address(struct ptx_parser *p, const struct ptx_mnemonic *m,
     return ptx_lex_take(l, ']');
 }
 
+/* Behind "!" or "@" */
+static int take_predicate(struct ptx_parser *p, struct ptx_operand *out)
+{
+    struct ptx_lex *l = &p->lex;
+    if (l->t.kind != PTX_T_NAME ||
+        !ptx_names_register(&p->names, l->t.text, l->t.len, out) ||
+        out->kind != PTX_PRED)
+        return ptx_lex_error(l, "expected a predicate");
+    return ptx_lex_next(l);
+}
+
 int ptx_parse_operand(struct ptx_parser *p, const struct ptx_mnemonic *m,
                       struct ptx_operand *out)
 {
@@ -364,14 +365,9 @@ int ptx_parse_operand(struct ptx_parser *p, const struct ptx_mnemonic *m,
     if (!ptx_lex_is(l, '!'))
         return take_constant(p, m, out);
     TRY(ptx_lex_next(l));
-    int32_t bytes;
-    if (l->t.kind != PTX_T_NAME ||
-        !ptx_names_register(&p->names, l->t.text, l->t.len, &out->slot, &bytes) ||
-        bytes != 1)
-        return ptx_lex_error(l, "expected a predicate behind '!'");
-    set_register(out, out->slot, bytes);
+    TRY(take_predicate(p, out));
     out->negated = true;
-    return ptx_lex_next(l);
+    return 0;
 }
 
 /* --- instructions --- */
@@ -387,12 +383,10 @@ static int take_guard(struct ptx_parser *p, struct ptx_insn *i)
     i->guard_not = ptx_lex_is(l, '!');
     if (i->guard_not)
         TRY(ptx_lex_next(l));
-    int32_t bytes;
-    if (l->t.kind != PTX_T_NAME ||
-        !ptx_names_register(&p->names, l->t.text, l->t.len, &i->guard, &bytes) ||
-        bytes != 1)
-        return ptx_lex_error(l, "expected a predicate behind '@'");
-    return ptx_lex_next(l);
+    struct ptx_operand guard;
+    TRY(take_predicate(p, &guard));
+    i->guard = guard.slot;
+    return 0;
 }
 
 /* mov reads %clock and the like: the name becomes a part of the mnemonic. */

@@ -93,7 +93,7 @@ struct ptx_name {
     int32_t len;
     enum ptx_name_kind kind;
     int32_t slot, bytes, align, kernel;
-    int32_t width; /* of a register: as declared */
+    int32_t width; /* of a register: as declared, 2 of .b16 */
     int64_t value;
     struct ptx_operand *items;
     const struct ptx_mnemonic *mnemonic;
@@ -113,11 +113,9 @@ void ptx_names_close(struct ptx_names *s);
 /* The innermost of this text, a range or not; NULL: none. Valid until the next add. */
 struct ptx_name *ptx_names_find(const struct ptx_names *s, const char *text,
                                 int32_t len, bool is_range);
-/* A register by name, also one of a range: its slot and bytes (1: a predicate). */
+/* The operand that a register's name is, also of one of a range. */
 bool ptx_names_register(const struct ptx_names *s, const char *text, int32_t len,
-                        int32_t *slot_out, int32_t *bytes_out);
-/* The bytes it was declared with: 2 of a .b16, whose slot has 4. */
-int32_t ptx_names_width(const struct ptx_names *s, const char *text, int32_t len);
+                        struct ptx_operand *out);
 /* false if the innermost scope has defined this name already */
 bool ptx_names_add(struct ptx_names *s, const struct ptx_name *entry);
 

@@ -157,8 +157,11 @@ static struct product product_of(struct machine_warp *w, const struct ptx_insn *
 {
     struct product p = {.insn = i};
     uint64_t keeps = 0;
-    if ((!has_flag(i, A_IN_REGISTERS) && !same_in_lanes(w, i, 1, &p.a)) ||
-        !same_in_lanes(w, i, 2, &p.b) || !same_in_lanes(w, i, 3, &keeps))
+    const bool has_a = !has_flag(i, A_IN_REGISTERS);
+    if ((has_a && !same_in_lanes(w, i, 1, &p.a)) || !same_in_lanes(w, i, 2, &p.b) ||
+        !same_in_lanes(w, i, 3, &keeps) ||
+        (has_a && !wgmma_descriptor_check(w, i, p.a)) ||
+        !wgmma_descriptor_check(w, i, p.b))
         p.insn = NULL;
     p.keeps = keeps != 0;
     return p;

@@ -18,6 +18,9 @@ struct wgmma_operand {
     int32_t step_mn, step_k; /* of the result: element (mn, k) is at both times these */
 };
 
+/* Whether the fields make sense; false after a fault. */
+bool wgmma_descriptor_check(struct machine_warp *w, const struct ptx_insn *i,
+                            uint64_t descriptor);
 /* As fp32; false after a fault. */
 bool wgmma_operand_load(struct machine_warp *w, const struct ptx_insn *i,
                         const struct wgmma_operand *o, float *out);

@@ -49,6 +49,13 @@ static bool layout_of(struct machine_warp *w, const struct ptx_insn *i,
     return true;
 }
 
+bool wgmma_descriptor_check(struct machine_warp *w, const struct ptx_insn *i,
+                            uint64_t descriptor)
+{
+    struct layout l;
+    return layout_of(w, i, descriptor, &l);
+}
+
 /* K-major: chunk c (of two) of row mn */
 static uint32_t at_k_major(const struct layout *l, uint32_t mn, uint32_t c)
 {

@@ -16,6 +16,11 @@ core/mem n_allocations      # the counter that shows that a step allocates nothi
 core/mem alloc_hook         # test hook
 core/mem alloc_hook_user    # its argument
 dist/watchdog dog           # one per process: shared by its thread and the callers
+emulator/counts all         # the counters of every kernel
+emulator/machine pool       # register files and shared memory, kept between launches
+emulator/memory table       # what kernels may reach
+emulator/settings once      # what the environment says,
+emulator/settings settings  # read at first use
 emulator/runtime state     # the runtime is one per process: its lock and settings
 emulator/runtime last_error            # of a thread, for cudaGetLastError
 emulator/runtime_event events          # with valid handles

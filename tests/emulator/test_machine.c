@@ -143,7 +143,7 @@ static void test_warps_take_turns(void **state)
                                        "SPIN:\nld.volatile.shared.u32 %r5, [flag];\n"
                                        "setp.eq.u32 %p2, %r5, 0;\n@%p2 bra SPIN;\n"
                                        "st.global.u32 [%rd4], %r5;\nret;\n"
-                                       "WRITER:\nst.shared.u32 [flag], 9;\n",
+                                       "WRITER:\nst.volatile.shared.u32 [flag], 9;\n",
                                        2, 64);
         for (uint32_t n = 0; n < 128; n++)
             assert_int_equal(out[n], n % 64 < 32 ? 9 : 0);

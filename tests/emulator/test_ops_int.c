@@ -81,8 +81,9 @@ static wide compute(enum op op, wide a, wide b, wide c, int32_t bits)
 #define TYPES(X, ...)                                                                  \
     X(u16, 16, false, __VA_ARGS__)                                                     \
     X(s16, 16, true, __VA_ARGS__)                                                      \
-    X(u32, 32, false, __VA_ARGS__) X(s32, 32, true, __VA_ARGS__)                       \
-        X(u64, 64, false, __VA_ARGS__) X(s64, 64, true, __VA_ARGS__)
+    X(u32, 32, false, __VA_ARGS__)                                                     \
+    X(s32, 32, true, __VA_ARGS__)                                                      \
+    X(u64, 64, false, __VA_ARGS__) X(s64, 64, true, __VA_ARGS__)
 #define NARROW(X, ...)                                                                 \
     X(u16, 16, false, __VA_ARGS__)                                                     \
     X(s16, 16, true, __VA_ARGS__)                                                      \
