@@ -10,6 +10,8 @@
 #include "emulator/counts.h"
 #include "emulator/race.h"
 
+enum { FEW_LANES = 4 };
+
 static bool is_one_of(const char *part, const char *const *list)
 {
     for (; list != NULL && *list != NULL; list++) {
@@ -125,17 +127,17 @@ void access_store(struct ptx_insn *i, const struct access_form *f)
 
 /* The addresses as the instruction gives them, of all lanes. */
 static void addresses(const struct machine_warp *w, const struct ptx_operand *a,
-                      uint64_t at[PTX_LANES])
+                      uint64_t *restrict at)
 {
     if (a->slot < 0) {
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
             at[lane] = (uint64_t)a->bits;
     } else if (a->bytes == 8) {
-        const uint64_t *const base = machine_u64(w, a->slot);
+        const uint64_t *const restrict base = machine_u64(w, a->slot);
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
             at[lane] = base[lane] + (uint64_t)a->bits;
     } else {
-        const uint32_t *const base = machine_u32(w, a->slot);
+        const uint32_t *const restrict base = machine_u32(w, a->slot);
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
             at[lane] = (uint32_t)(base[lane] + (uint32_t)a->bits);
     }
@@ -260,19 +262,68 @@ static void count(const struct machine_block *b, enum machine_space space,
     counts_access(b->counts, real, access, mask, at, bytes);
 }
 
-bool access_locate(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
-                   const struct ptx_operand *address, int32_t bytes,
-                   enum machine_access access, uint64_t host[PTX_LANES])
+/* Few lanes, as where one thread of a warp does the work: one by one. */
+static bool locate_few(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
+                       const struct ptx_operand *a, int32_t bytes,
+                       enum machine_access access, uint64_t host[PTX_LANES])
+{
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        const int32_t lane = __builtin_ctz(left);
+        if (a->slot < 0)
+            host[lane] = (uint64_t)a->bits;
+        else if (a->bytes == 8)
+            host[lane] = machine_u64(w, a->slot)[lane] + (uint64_t)a->bits;
+        else
+            host[lane] = (uint32_t)(machine_u32(w, a->slot)[lane] + (uint32_t)a->bits);
+    }
+    if (w->block->counts != NULL)
+        count(w->block, (enum machine_space)i->option[0], access, mask, host, bytes);
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        const int32_t lane = __builtin_ctz(left);
+        const uint8_t *const p = machine_at(
+            w, i, lane, (enum machine_space)i->option[0], host[lane], (size_t)bytes,
+            (size_t)bytes, access);
+        if (p == NULL)
+            return false;
+        host[lane] = (uint64_t)(uintptr_t)p;
+    }
+    return true;
+}
+
+static enum access_pattern pattern_of(const uint64_t host[PTX_LANES], uint32_t mask,
+                                      uint64_t bytes)
+{
+    const uint64_t span = host[PTX_LANES - 1] - host[0];
+    const bool may_be_row = mask == ~(uint32_t)0 && span == (PTX_LANES - 1) * bytes;
+    if (span != 0 && !may_be_row)
+        return ACCESS_MIXED;
+    const uint64_t step = span == 0 ? 0 : bytes;
+    uint64_t differ = 0;
+    for (int32_t lane = 0; lane < PTX_LANES; lane++)
+        differ |= host[lane] ^ (host[0] + (uint64_t)lane * step);
+    if (differ != 0)
+        return ACCESS_MIXED;
+    return span == 0 ? ACCESS_SAME : ACCESS_ROW;
+}
+
+enum access_pattern access_locate(struct machine_warp *w, const struct ptx_insn *i,
+                                  uint32_t mask, const struct ptx_operand *address,
+                                  int32_t bytes, enum machine_access access,
+                                  uint64_t host[PTX_LANES])
 {
     const enum machine_space space = (enum machine_space)i->option[0];
+    if (__builtin_popcount(mask) <= FEW_LANES)
+        return locate_few(w, i, mask, address, bytes, access, host) ? ACCESS_SPARSE
+                                                                    : ACCESS_FAULT;
     addresses(w, address, host);
     const struct extent e = settle(host, mask);
     if (w->block->counts != NULL)
         count(w->block, space, access, mask, host, bytes);
-    if ((e.bits & ((uint64_t)bytes - 1)) == 0 &&
-        quickly(w, mask, space, &e, bytes, access, host))
-        return true;
-    return slowly(w, i, mask, space, bytes, access, host);
+    if (((e.bits & ((uint64_t)bytes - 1)) != 0 ||
+         !quickly(w, mask, space, &e, bytes, access, host)) &&
+        !slowly(w, i, mask, space, bytes, access, host))
+        return ACCESS_FAULT;
+    return pattern_of(host, mask, (uint64_t)bytes);
 }
 
 void access_order(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,

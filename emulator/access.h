@@ -30,12 +30,21 @@ bool access_parse(const struct ptx_insn *i, const char *const *operation,
 enum { ACCESS_SIGNED = 1, ACCESS_ACQUIRE = 2, ACCESS_RELEASE = 4 };
 void access_store(struct ptx_insn *i, const struct access_form *f);
 
+/* How the addresses of the lanes in a mask lie. */
+enum access_pattern {
+    ACCESS_FAULT,
+    ACCESS_SPARSE, /* few lanes: host[] is given for them alone */
+    ACCESS_MIXED, /* host[] is given for all: that of one in the mask where not in it */
+    ACCESS_SAME,  /* all the same; host[] as for MIXED */
+    ACCESS_ROW    /* all 32 lanes, one behind the other; host[] as for MIXED */
+};
+
 /* The host addresses of `bytes` bytes (a power of two, which they must be aligned to)
- * of each lane in mask; those of other lanes are that of one in mask. Checked as
- * machine_at does. false after a fault. */
-bool access_locate(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
-                   const struct ptx_operand *address, int32_t bytes,
-                   enum machine_access access, uint64_t host[PTX_LANES]);
+ * of each lane in mask. Checked as machine_at does. */
+enum access_pattern access_locate(struct machine_warp *w, const struct ptx_insn *i,
+                                  uint32_t mask, const struct ptx_operand *address,
+                                  int32_t bytes, enum machine_access access,
+                                  uint64_t host[PTX_LANES]);
 
 /* Release before, acquire after an access of shared memory, for the race checker. */
 void access_order(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,

@@ -208,7 +208,7 @@ static enum machine_next run_atomic(struct machine_warp *w, const struct ptx_ins
                              .type = (enum type)(i->option[3] >> F_TYPE & 0xff),
                              .bytes = bytes};
     uint64_t host[PTX_LANES];
-    if (!access_locate(w, i, mask, o, n * bytes, MACHINE_ATOMIC, host))
+    if (access_locate(w, i, mask, o, n * bytes, MACHINE_ATOMIC, host) == ACCESS_FAULT)
         return MACHINE_FAULT;
     const uint64_t shared = (uint64_t)(uintptr_t)w->block->shared;
     access_order(w, i, mask, host, true);

@@ -31,43 +31,50 @@ static uint64_t extend(uint64_t v, int32_t bytes, int32_t register_width)
     return register_width < 4 ? wide & (((uint64_t)1 << 8 * register_width) - 1) : wide;
 }
 
-/* Consecutive words into a register, by all lanes: nearly every coalesced access. */
-ALWAYS_INLINE bool is_row(const uint64_t host[PTX_LANES], uint64_t bytes)
+/* An element of every lane. The addresses are n * bytes apart in a row. */
+ALWAYS_INLINE void gather(uint64_t *v, const uint64_t host[PTX_LANES], uint64_t off,
+                          enum access_pattern pattern, int32_t n, int32_t bytes)
 {
-    if (host[PTX_LANES - 1] - host[0] != (PTX_LANES - 1) * bytes)
-        return false;
-    uint64_t differ = 0;
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        differ |= host[lane] ^ (host[0] + (uint64_t)lane * bytes);
-    return differ == 0;
-}
-
-ALWAYS_INLINE void load_words(uint32_t *d, const uint64_t host[PTX_LANES], uint64_t off,
-                              uint32_t mask)
-{
-    uint32_t v[PTX_LANES];
-    if (mask == all_lanes && off == 0 && is_row(host, sizeof(*d))) {
-        memcpy(d, (const void *)(uintptr_t)host[0], sizeof(v));
+    if (pattern == ACCESS_ROW) {
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            v[lane] = read_bytes(host[0] + off + (uint64_t)(lane * n * bytes), bytes);
         return;
     }
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        v[lane] = (uint32_t)read_bytes(host[lane] + off, 4);
-    if (mask == all_lanes) {
-        memcpy(d, v, sizeof(v));
+    if (pattern == ACCESS_SAME) {
+        const uint64_t one = read_bytes(host[0] + off, bytes);
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            v[lane] = one;
         return;
     }
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        d[lane] = (mask >> lane & 1) != 0 ? v[lane] : d[lane];
+    for (int32_t lane = 0; lane < PTX_LANES; lane++) {
+        uint64_t at = host[lane] + off;
+        __asm__("" : "+r"(at)); /* gather instructions are slower than loads */
+        v[lane] = read_bytes(at, bytes);
+    }
 }
 
-ALWAYS_INLINE void load_longs(uint64_t *d, const uint64_t host[PTX_LANES], uint64_t off,
-                              uint32_t mask)
+/* The bytes of an element into registers of 32 or 64 bits, zeros above them. */
+ALWAYS_INLINE void load_element(struct machine_warp *w, const struct ptx_operand *d,
+                                const uint64_t host[PTX_LANES], uint64_t off,
+                                enum access_pattern pattern, uint32_t mask, int32_t n,
+                                int32_t bytes)
 {
     uint64_t v[PTX_LANES];
+    gather(v, host, off, pattern, n, bytes);
+    if (bytes == 8) {
+        uint64_t *const to = machine_u64(w, d->slot);
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            to[lane] = (mask >> lane & 1) != 0 ? v[lane] : to[lane];
+        return;
+    }
+    uint32_t *const to = machine_u32(w, d->slot);
+    if (mask == all_lanes) {
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            to[lane] = (uint32_t)v[lane];
+        return;
+    }
     for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        v[lane] = read_bytes(host[lane] + off, 8);
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        d[lane] = (mask >> lane & 1) != 0 ? v[lane] : d[lane];
+        to[lane] = (mask >> lane & 1) != 0 ? (uint32_t)v[lane] : to[lane];
 }
 
 /* Any element into any register. */
@@ -97,7 +104,9 @@ ALWAYS_INLINE enum machine_next load(struct machine_warp *w, const struct ptx_in
                                      bool is_plain)
 {
     uint64_t host[PTX_LANES];
-    if (!access_locate(w, i, mask, &i->o[1], n * bytes, MACHINE_READ, host))
+    const enum access_pattern pattern = access_locate(w, i, mask, &i->o[1], n * bytes,
+                                                      MACHINE_READ, host);
+    if (pattern == ACCESS_FAULT)
         return MACHINE_FAULT;
     const struct ptx_operand *const d = i->o[0].kind == PTX_VECTOR ? i->o[0].items
                                                                    : &i->o[0];
@@ -105,10 +114,8 @@ ALWAYS_INLINE enum machine_next load(struct machine_warp *w, const struct ptx_in
         const uint64_t off = (uint64_t)(k * bytes);
         if (d[k].kind != PTX_REG)
             continue; /* "_" */
-        if (is_plain && bytes == 4)
-            load_words(machine_u32(w, d[k].slot), host, off, mask);
-        else if (is_plain && bytes == 8)
-            load_longs(machine_u64(w, d[k].slot), host, off, mask);
+        if (is_plain && pattern != ACCESS_SPARSE)
+            load_element(w, &d[k], host, off, pattern, mask, n, bytes);
         else
             load_any(w, &d[k], (i->option[3] & ACCESS_SIGNED) != 0, bytes, host, off,
                      mask);
@@ -125,10 +132,12 @@ ALWAYS_INLINE void write_bytes(uint64_t host, uint64_t v, int32_t bytes)
 }
 
 ALWAYS_INLINE void store_words(const uint32_t *s, const uint64_t host[PTX_LANES],
-                               uint64_t off, uint32_t mask)
+                               uint64_t off, enum access_pattern pattern, uint32_t mask,
+                               int32_t n)
 {
-    if (mask == all_lanes && off == 0 && is_row(host, sizeof(*s))) {
-        memcpy((void *)(uintptr_t)host[0], s, PTX_LANES * sizeof(*s));
+    if (pattern == ACCESS_ROW) {
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            write_bytes(host[0] + off + (uint64_t)(lane * n * 4), s[lane], 4);
         return;
     }
     if (mask == all_lanes) {
@@ -162,7 +171,9 @@ ALWAYS_INLINE enum machine_next store(struct machine_warp *w, const struct ptx_i
                                       bool is_plain)
 {
     uint64_t host[PTX_LANES];
-    if (!access_locate(w, i, mask, &i->o[0], n * bytes, MACHINE_WRITE, host))
+    const enum access_pattern pattern = access_locate(w, i, mask, &i->o[0], n * bytes,
+                                                      MACHINE_WRITE, host);
+    if (pattern == ACCESS_FAULT)
         return MACHINE_FAULT;
     const struct ptx_operand *const s = i->o[1].kind == PTX_VECTOR ? i->o[1].items
                                                                    : &i->o[1];
@@ -170,7 +181,7 @@ ALWAYS_INLINE enum machine_next store(struct machine_warp *w, const struct ptx_i
     for (int32_t k = 0; k < n; k++) {
         const uint64_t off = (uint64_t)(k * bytes);
         if (is_plain && bytes == 4)
-            store_words(machine_u32(w, s[k].slot), host, off, mask);
+            store_words(machine_u32(w, s[k].slot), host, off, pattern, mask, n);
         else
             store_any(w, &s[k], bytes, host, off, mask);
     }
@@ -185,6 +196,7 @@ ALWAYS_INLINE enum machine_next store(struct machine_warp *w, const struct ptx_i
     {                                                                                  \
         return what(w, i, mask, n, bytes, is_plain);                                   \
     }
+EXECUTOR(load_half, load, 1, 2, true)
 EXECUTOR(load_word, load, 1, 4, true)
 EXECUTOR(load_2_words, load, 2, 4, true)
 EXECUTOR(load_4_words, load, 4, 4, true)
@@ -200,8 +212,11 @@ static const struct {
     int32_t n, bytes;
     ptx_run_fn load, store;
 } plain[] = {
-    {1, 4, load_word, store_word},       {2, 4, load_2_words, store_2_words},
-    {4, 4, load_4_words, store_4_words}, {1, 8, load_long, NULL},
+    {1, 2, load_half, NULL},
+    {1, 4, load_word, store_word},
+    {2, 4, load_2_words, store_2_words},
+    {4, 4, load_4_words, store_4_words},
+    {1, 8, load_long, NULL},
     {2, 8, load_2_longs, NULL},
 };
 
@@ -214,7 +229,7 @@ static bool check_data(struct ptx_insn *i, int32_t operand, const struct access_
     struct ptx_operand *const o = &i->o[operand];
     const bool is_vector = o->kind == PTX_VECTOR;
     const int32_t n = is_vector ? o->n_items : 1;
-    *is_plain = f->bytes == 4 || f->bytes == 8;
+    *is_plain = f->bytes != 1 && f->bytes != 16 && (f->bytes != 2 || !f->is_signed);
     if (n != f->n)
         return false;
     for (int32_t k = 0; k < n; k++) {
@@ -224,7 +239,7 @@ static bool check_data(struct ptx_insn *i, int32_t operand, const struct access_
         /* a register may be wider than what moves, not narrower */
         if (item->kind == PTX_REG && item->bytes < f->bytes)
             return false;
-        *is_plain &= item->kind != PTX_REG || item->bytes == f->bytes;
+        *is_plain &= item->kind != PTX_REG || item->bytes == (f->bytes == 8 ? 8 : 4);
     }
     return true;
 }

@@ -255,15 +255,20 @@ static void attention_fwd(const struct model *m, const struct acts *a,
 {
     const struct layer_acts *const la = &a->layers[l];
     struct backend *const b = m->b;
-    const struct hparams *const hp = &m->hp;
-    const int64_t n = t->n_rows, width = qkv_width(hp);
+    const int64_t n = t->n_rows;
     const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
     b->gemm_fwd(b, la->qkv, acts_rows(a, la->xn1), &w_qkv, NULL, n);
-    b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
-            hp->head_dim, width, 1.0f, n);
     const struct attn_batch at = model_attention(m, t);
-    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
-                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, at.is_narrow, n);
+    const struct rope_kv kv = {.table = &m->rope,
+                               .pos = t->dev.pos,
+                               .dst_off = t->dev.dst_off,
+                               .dst = t->dev.dst,
+                               .n_heads = at.n_heads,
+                               .n_kv_heads = at.n_kv_heads,
+                               .head_dim = at.head_dim,
+                               .ld = at.ld_q,
+                               .is_narrow = at.is_narrow};
+    b->rope_kv_write(b, la->cache, la->qkv, &kv, n);
     b->attn_fwd(b, la->att, la->lse, la->qkv, la->cache, &at);
 }
 
@@ -273,15 +278,16 @@ static void experts_fwd(const struct model *m, struct acts *a,
 {
     struct backend *const b = m->b;
     const struct hparams *const hp = &m->hp;
-    const int64_t k = hp->top_k, nk = n * k;
-    const struct rows xn2 = acts_rows(a, la->xn2);
-    const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
     const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
-    b->gemm_fwd(b, la->router_logits, xn2, &w_router, NULL, n);
+    const struct moe_order order = {.off = la->off,
+                                    .src = la->src,
+                                    .place = la->place,
+                                    .n_experts = hp->n_experts,
+                                    .top_k = hp->top_k};
     model_route(m, a, la, l, n);
-    b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
-    b->rows_gather(b, la->xg, a->product_rows, xn2, la->src, k, hp->d_model, nk);
-    b->gemm_fwd(b, la->gu, acts_rows(a, la->xg), &w_gate_up, la->off, nk);
+    b->moe_dispatch(b, la->xg, &order, la->experts, acts_rows(a, la->xn2), hp->d_model,
+                    n);
+    b->gemm_fwd(b, la->gu, acts_rows(a, la->xg), &w_gate_up, la->off, n * hp->top_k);
 }
 
 /* y (product rows) = the norm of what r sums up to, which goes to sum */

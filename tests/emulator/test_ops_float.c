@@ -173,9 +173,9 @@ static void check_half(const char *op, const char *type, int32_t n, ops_ref_fn r
     static const char *const PAIR[] = {"HH", "HHH", "HHHH"};
     char name[64];
     format = *type == 'f' ? REF_F16 : REF_BF16;
-    (void)snprintf(name, sizeof(name), "%s.%s", op, type);
+    (void)snprintf(name, sizeof(name), "%.40s.%s", op, type);
     ops_check(name, ALONE[n - 1], ref);
-    (void)snprintf(name, sizeof(name), "%s.%sx2", op, type);
+    (void)snprintf(name, sizeof(name), "%.40s.%sx2", op, type);
     pair_of = ref;
     ops_check(name, PAIR[n - 1], pair);
 }
