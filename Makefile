@@ -141,7 +141,8 @@ $(O)/cpu/%.$(1).o: cpu/%.c $(O)/flags.stamp
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 # wgmma and TMA exist for sm_90a only, and are called there only
-$(O)/cuda/gemm_tensor_wgmma.o: NVCC_ARCH = -gencode arch=compute_90a,code=sm_90a
+SM_90A := gemm_tensor_wgmma attention_tensor_bwd_dkdv attention_tensor_bwd_dq
+$(patsubst %,$(O)/cuda/%.o,$(SM_90A)): NVCC_ARCH = -gencode arch=compute_90a,code=sm_90a
 $(O)/%.o: %.cu $(O)/cuda_flags.stamp
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)

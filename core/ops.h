@@ -45,6 +45,7 @@ enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
  */
 struct attn_batch {
     int64_t n_rows, n_seqs, n_groups;
+    int64_t n_pages; /* entries of pages; read by attn_bwd */
     int64_t n_heads, n_kv_heads, head_dim, window;
     int64_t ld_q; /* floats from one row of q (dq) to the next */
     float scale;
