@@ -148,7 +148,8 @@ struct adamw_args {
   X(residual_norm, (struct backend *b, void *y, enum dtype y_dtype, float *sum,        \
                     const struct residual *r, const struct weight *w, float eps,       \
                     int64_t m))                                                        \
-  /* dx (m, k) = ; dw (k) += over rows ascending */                                    \
+  /* dx (m, k) = ; dw (k) += over rows ascending. A backend that rounds products of    \
+   * w's dtype may add sums over chunks of rows instead, in an order of m alone */     \
   X(rmsnorm_bwd, (struct backend *b, float *dx, float *dw, const float *dy,            \
                   const float *x, const struct weight *w, float eps, int64_t m))       \
   /* in place on heads 0 .. n_heads-1 of each row, (x1, x2) -> (x1 c - x2 s,           \
