@@ -150,8 +150,8 @@ static void test_spaces(void **state)
     (void)state;
     must_fault(".shared .align 4 .b32 s[4];\nst.shared.u32 [s+16], 1;\n", 1, 32, 0,
                "shared address 0x10 of 16 bytes", NULL);
-    must_fault(".local .align 4 .b8 depot[12];\nld.local.u32 %r5, [depot+12];\n", 1, 32,
-               0, "local address 0xc of 12 bytes", NULL);
+    must_fault(".local .align 4 .b8 depot[16];\nld.local.u32 %r5, [depot+16];\n", 1, 32,
+               0, "local address 0x10 of 16 bytes", NULL);
     must_fault("ld.param.u64 %rd5, [a3+8];\n", 1, 32, 0, "parameter address 0x20",
                NULL);
     must_fault("mov.b64 %rd5, a0;\ncvta.param.u64 %rd6, %rd5;\nst.u32 [%rd6], 1;\n", 1,
