@@ -81,8 +81,9 @@ PORTABLE_OPT_asan = -O0
 PORTABLE_OPT_tsan = -O0
 ISA_avx2 = -Wno-psabi -mavx2 -mfma -mf16c
 ISA_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
-# in every variant, or its tests take minutes; it is used on the machine that builds it
-EMULATOR_CFLAGS = $(if $(filter coverage,$(BUILD)),,-O2) -march=native
+# in every variant, or its tests take minutes; it is used on the machine that builds it.
+# Neither -fno- changes a result: loops with divisions, roots and selects vectorise
+EMULATOR_CFLAGS = $(if $(filter coverage,$(BUILD)),,-O2) -march=native -fno-trapping-math -fno-math-errno
 
 SRC_grpo    := $(filter-out grpo/main.c,$(wildcard grpo/*.c))
 SRC_rollout := $(wildcard rollout/*.c)
@@ -140,7 +141,8 @@ $(O)/cpu/%.$(1).o: cpu/%.c $(O)/flags.stamp
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 # wgmma and TMA exist for sm_90a only, and are called there only
-$(O)/cuda/gemm_tensor_wgmma.o: NVCC_ARCH = -gencode arch=compute_90a,code=sm_90a
+SM_90A := gemm_tensor_wgmma attention_wgmma attention_tensor_bwd_dkdv attention_tensor_bwd_dq
+$(patsubst %,$(O)/cuda/%.o,$(SM_90A)): NVCC_ARCH = -gencode arch=compute_90a,code=sm_90a
 $(O)/%.o: %.cu $(O)/cuda_flags.stamp
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)

@@ -94,6 +94,11 @@ const struct gemm_device *gemm_tensor_device(const struct gemm_tensor *t)
     return &t->device;
 }
 
+void *gemm_tensor_encoder(const struct gemm_tensor *t)
+{
+    return t->only_mma ? NULL : t->encode_tiled;
+}
+
 static bool is_aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
 
 int gemm_tensor_run(const struct gemm_tensor *t, cudaStream_t stream,

@@ -21,7 +21,8 @@
  *    (Cutting a batch of rows into two calls at a multiple of 16 of an expert's rows
  *    continues the same chain; elsewhere it regroups terms within an instruction.)
  * The two kernels (gemm_plan.h) group terms differently and may differ in last bits:
- * which one runs depends on the device, n, k and the operands' alignment only.
+ * which one runs depends on the device, form, n, k, n_mats and the operands' alignment
+ * only.
  *
  * Alignment. Any n, k >= 1 and m >= 0. wgmma is used on compute capability 9.0 when x,
  * dy, w and the result start on 16 bytes, k is a multiple of 8 and (dx, dw) ld_dy is
@@ -58,6 +59,8 @@ void gemm_tensor_free(struct gemm_tensor *t); /* NULL is fine */
  * GEMM_KERNEL_WGMMA where the device lacks it is ERR_CONFIG. */
 WARN_UNUSED int gemm_tensor_force(struct gemm_tensor *t, enum gemm_kernel kernel);
 const struct gemm_device *gemm_tensor_device(const struct gemm_tensor *t);
+/* The driver's cuTensorMapEncodeTiled where wgmma may be used, else NULL */
+void *gemm_tensor_encoder(const struct gemm_tensor *t);
 
 /* bf16 values are passed as their 16 bits. Device pointers, row-major, dense:
  *   x (m, k), dy (m, n) of pitch ld_dy, w (n_mats, n, k);

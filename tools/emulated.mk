@@ -18,7 +18,7 @@ OBJ_emulated := $(patsubst %.cu,$(EMULATED)/%.o,$(SRC_cuda)) $(call obj,$(SRC_cu
 
 $(EMULATED)/%.o: NVCC_CODE = $(EMULATED_CODE)
 # wgmma and TMA exist for sm_90a only
-$(EMULATED)/cuda/gemm_tensor_wgmma.o: NVCC_CODE = $(subst -gencode arch=compute_80$(comma)code=compute_80,,$(EMULATED_CODE))
+$(patsubst %,$(EMULATED)/cuda/%.o,$(SM_90A)): NVCC_CODE = $(subst -gencode arch=compute_80$(comma)code=compute_80,,$(EMULATED_CODE))
 $(EMULATED)/%.o: %.cu $(O)/emulated_flags.stamp
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)

@@ -1,7 +1,7 @@
 /*
  * Attention on tensor cores: near the exact one within limits derived from bf16's
- * rounding, the same bits twice and for a row in a batch and alone, and nothing from
- * slots that no row may see (NaN).
+ * rounding, the same bits twice and for a row in a batch and alone, however sequences
+ * share pages, and nothing from slots that no row may see (NaN).
  */
 #define ON_CUDA_MATMUL CUDA_MATMUL_TENSOR
 #include "tests/cuda/on_cuda.h"
@@ -12,6 +12,8 @@ static const double bf16_unit = 0x1p-9; /* of a rounding */
 
 static const struct attn_spec specs[] = {
     {1, 1, 32, 0, 1, 1, 0, 1, 0, false},     /* at most one row */
+    {2, 2, 128, 0, 1, 2, 0, 90, 400, false}, /* alone, a row's pages are dealt out */
+    {3, 3, 128, 0, 3, 8, 2, 1, 40, false},   /* decode, shared prompts */
     {2, 2, 64, 0, 1, 3, 0, 150, 0, false},   /* from 0, over pages and tiles */
     {4, 2, 64, 0, 2, 3, 1, 90, 30, true},    /* grouped heads, shared prompt */
     {6, 1, 128, 0, 1, 2, 2, 60, 70, false},  /* one kv head, long prefix */
@@ -19,6 +21,9 @@ static const struct attn_spec specs[] = {
     {3, 3, 64, 100, 1, 3, 0, 200, 9, true},  /* window over blocks */
     {2, 2, 128, 1, 1, 2, 0, 70, 5, false},   /* sees itself only */
     {8, 8, 64, 0, 4, 4, 0, 1, 200, false},   /* decode */
+    {2, 2, 128, 0, 1, 3, 0, 600, 0, false},  /* more pages and tiles than stages */
+    {3, 1, 64, 0, 1, 40, 1, 9, 40, true},    /* a page of more sequences than lanes */
+    {4, 2, 128, 90, 2, 3, 2, 130, 60, true}, /* all at once */
 };
 
 /* Of the running case: its cache as rows, as pages of the device, and every slot */
@@ -61,9 +66,12 @@ static void run_bwd(struct backend *b, void *arg)
     case_bwd(b, &c);
 }
 
+/* Rows of half of the cases begin on 16 bytes */
 static void tensor_case(struct attn_case *c, const struct attn_spec *spec)
 {
     case_init(c, spec, op_random);
+    if (spec->max_rows % 20 == 10)
+        c->a.ld_q -= 3;
     c->a.scale = 1.0f / sqrtf((float)spec->head_dim);
     c->a.is_narrow = true;
     rows = op_floats(n_slots(c) * 2 * spec->n_kv_heads * spec->head_dim);
@@ -222,9 +230,170 @@ static void test_decode(void **state)
     }
 }
 
+/* Decode batches: sequences, not all with a row, over prompts of several lengths */
+static const struct attn_spec decodes[] = {
+    {3, 3, 128, 0, 3, 8, 2, 1, 40, false},  /* many enough to share pages */
+    {6, 3, 64, 0, 2, 12, 1, 1, 90, false},  /* grouped heads, own pages of two sizes */
+    {4, 4, 32, 0, 2, 9, 3, 1, 1, false},    /* the other products */
+    {3, 3, 64, 100, 3, 8, 3, 1, 60, false}, /* window into the shared pages */
+    {3, 3, 128, 20, 3, 8, 2, 1, 60, false}, /* window past them */
+    {16, 4, 64, 0, 2, 9, 1, 4, 50, false},  /* several rows and heads to a sequence */
+    {2, 1, 128, 0, 2, 3, 4, 1, 90, false},  /* few enough to be dealt out */
+    {2, 2, 32, 0, 1, 2, 5, 1, 60, false},   /* likewise */
+    {2, 2, 64, 300, 1, 3, 6, 1, 60, false}, /* likewise, through a window */
+};
+
+static void write_case(struct backend *b, void *arg) { write_pages(b, arg); }
+
+/* The sequence of s's group that reaches furthest */
+static int64_t furthest_of(const struct attn_batch *a, int64_t s)
+{
+    int64_t g = 0, best = s;
+    while (a->group_off[g + 1] <= s)
+        g++;
+    for (int64_t t = a->group_off[g]; t < a->group_off[g + 1]; t++)
+        if (a->first_pos[t] + a->row_off[t + 1] - a->row_off[t] >
+            a->first_pos[best] + a->row_off[best + 1] - a->row_off[best])
+            best = t;
+    return best;
+}
+
+/* The sequences in another order, so that groups are not adjacent. is_same: all of a
+ * group have the list of the one that reaches furthest, and see as much of it as their
+ * positions say. */
+static void relist(struct attn_case *c, bool is_same)
+{
+    const struct attn_batch old = c->a;
+    const int64_t n = old.n_seqs;
+    int32_t *const row_off = op_ints(n + 1), *const first_pos = op_ints(n);
+    int32_t *const page_off = op_ints(n + 1), *const list = op_ints(n * CASE_PAGES);
+    row_off[0] = page_off[0] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t s = (i * 7 + 3) % n; /* n is no multiple of 7 */
+        const int64_t from = is_same ? furthest_of(&old, s) : s;
+        const int32_t n_pages = old.page_off[from + 1] - old.page_off[from];
+        memcpy(list + page_off[i], old.pages + old.page_off[from],
+               (size_t)n_pages * sizeof(int32_t));
+        row_off[i + 1] = row_off[i] + old.row_off[s + 1] - old.row_off[s];
+        first_pos[i] = old.first_pos[s];
+        page_off[i + 1] = page_off[i] + n_pages;
+    }
+    c->a.row_off = row_off;
+    c->a.first_pos = first_pos;
+    c->a.page_off = page_off;
+    c->a.pages = list;
+    for (int64_t s = 0; s < n; s++)
+        case_fill(c, s, op_random);
+}
+
+/* Every row of the batch has the bits that it has alone. */
+static void check_alone(const struct attn_case *c)
+{
+    const int64_t n = c->a.n_heads * c->a.head_dim;
+    float *const y = op_floats(n), *const lse = op_floats(c->a.n_heads);
+    for (int64_t row = 0; row < c->a.n_rows; row++) {
+        const int64_t s = case_seq_of(&c->a, row);
+        struct attn_case one = *c;
+        case_alone(&one.a, c, 1, case_pos(&c->a, row), c->a.pages + c->a.page_off[s]);
+        one.y = y;
+        one.lse = lse;
+        one.q = c->q + row * c->a.ld_q;
+        op_run_best(case_fwd, &one);
+        op_assert_bits(y, c->y + row * n, n, "y alone");
+        op_assert_bits(lse, c->lse + row * c->a.n_heads, c->a.n_heads, "lse alone");
+    }
+}
+
+static void test_sharing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2 * ARRAY_LEN(decodes); i++) {
+        struct attn_case c;
+        tensor_case(&c, &decodes[i / 2]);
+        relist(&c, i % 2 == 1);
+        op_run_best(write_case, &c);
+        op_run_best(case_fwd, &c);
+        check_alone(&c);
+        op_release(NULL);
+    }
+}
+
+/* More sequences than a launch takes, all over the same two pages: the bits of the
+ * rows of one sequence over them. */
+static void test_many(void **state)
+{
+    (void)state;
+    enum { MANY = 1100, ROWS = 2 * KV_BLOCK };
+    static const int64_t head_dims[] = {32, 64};
+    for (int k = 0; k < ARRAY_LEN(head_dims); k++) {
+        const int64_t d = head_dims[k];
+        const struct attn_spec spec = {1, 1, d, 0, 1, 1, 2, 0, 0, true};
+        struct attn_case c;
+        tensor_case(&c, &spec);
+        op_run_best(run_fwd, &c);
+        c.cache = pages;
+        struct attn_case many = c;
+        int32_t *const off = op_ints(MANY + 1), *const page_off = op_ints(MANY + 1);
+        int32_t *const first = op_ints(MANY), *const list = op_ints(2 * MANY);
+        float *const q = op_floats(MANY * c.a.ld_q);
+        off[0] = page_off[0] = 0;
+        for (int32_t i = 0; i < MANY; i++) {
+            first[i] = i % ROWS;
+            off[i + 1] = i + 1;
+            page_off[i + 1] = page_off[i] + first[i] / KV_BLOCK + 1;
+            for (int32_t b = page_off[i]; b < page_off[i + 1]; b++)
+                list[b] = c.a.pages[b - page_off[i]];
+            memcpy(q + i * c.a.ld_q, c.q + first[i] * c.a.ld_q,
+                   (size_t)c.a.ld_q * sizeof(float));
+        }
+        many.a.n_rows = many.a.n_seqs = many.a.n_groups = MANY;
+        many.a.row_off = many.a.group_off = off;
+        many.a.first_pos = first;
+        many.a.page_off = page_off;
+        many.a.pages = list;
+        many.q = q;
+        many.y = op_floats(MANY * d);
+        many.lse = op_floats(MANY);
+        op_run_best(case_fwd, &many);
+        for (int64_t i = 0; i < MANY; i++) {
+            op_assert_bits(many.y + i * d, c.y + i % ROWS * d, d, "y of many");
+            op_assert_bits(many.lse + i, c.lse + i % ROWS, 1, "lse of many");
+        }
+        op_release(NULL);
+    }
+}
+
+/* Without lse; a NaN in a row's query stays in that row; a negative scale is that of
+ * negated queries. */
+static void test_rows_apart(void **state)
+{
+    (void)state;
+    static const int at[] = {1, 2, 4};
+    for (int i = 0; i < ARRAY_LEN(at); i++) {
+        struct attn_case c;
+        tensor_case(&c, &specs[at[i]]);
+        op_run_best(run_fwd, &c);
+        c.cache = pages;
+        const int64_t n = c.a.n_heads * c.a.head_dim, bad = c.a.n_rows / 2;
+        float *const y = copy_of(c.y, c.a.n_rows * n);
+        for (int64_t j = 0; j < c.a.n_rows * c.a.ld_q; j++)
+            c.q[j] = -c.q[j];
+        c.a.scale = -c.a.scale;
+        c.q[bad * c.a.ld_q] = NAN;
+        c.lse = NULL;
+        op_run_best(case_fwd, &c);
+        op_assert_bits(c.y, y, bad * n, "y before");
+        op_assert_bits(c.y + (bad + 1) * n, y + (bad + 1) * n,
+                       (c.a.n_rows - bad - 1) * n, "y behind");
+        assert_true(isnan(c.y[bad * n]));
+        op_release(NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {OP_TEST(test_forward), OP_TEST(test_backward),
-                                       OP_TEST(test_decode)};
+                                       OP_TEST(test_decode),  OP_TEST(test_sharing),
+                                       OP_TEST(test_many),    OP_TEST(test_rows_apart)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
