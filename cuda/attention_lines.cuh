@@ -168,6 +168,13 @@ softmax_page(struct page_sum *page, uint32_t p[4][4], float t[32],
     }
 }
 
+/* Where keep is 1, o * keep is o: then the product can be left out. */
+static __device__ __forceinline__ float merge_value(float o, float page, float keep,
+                                                    float take)
+{
+    return fmaf(page, take, o * keep);
+}
+
 /* Factors of what a line has and of what a page brings; maximum and sum follow */
 static __device__ __forceinline__ void merge_sum(float *max, float *sum, float *keep,
                                                  float *take, float page_max,
@@ -178,13 +185,7 @@ static __device__ __forceinline__ void merge_sum(float *max, float *sum, float *
     *keep = exp_2(*max - zero);
     *take = exp_2(page_max - zero);
     *max = top;
-    *sum = fmaf(*sum, *keep, page_sum * *take);
-}
-
-static __device__ __forceinline__ float merge_value(float o, float page, float keep,
-                                                    float take)
-{
-    return fmaf(o, keep, page * take);
+    *sum = merge_value(*sum, page_sum, *keep, *take);
 }
 
 /* inverse: 1 / sum, for a division costs as much as a dozen products */
@@ -209,11 +210,18 @@ static __device__ __forceinline__ void merge_sums(struct line_state<D> *s,
                   page->sum[r]);
 }
 
-/* o points to the N elements that the page's belong to. */
+/* o points to the N elements that the page's belong to. Most pages do not raise the
+ * maximum of any of a warp's lines: half of the arithmetic then. */
 template <int N>
 static __device__ __forceinline__ void
 merge_values(float *o, const float (&page)[N], const float keep[2], const float take[2])
 {
+    if (__all_sync(FULL_WARP, keep[0] == 1.0f && keep[1] == 1.0f)) {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            o[i] = fmaf(page[i], take[i / 2 % 2], o[i]);
+        return;
+    }
 #pragma unroll
     for (int i = 0; i < N; i++)
         o[i] = merge_value(o[i], page[i], keep[i / 2 % 2], take[i / 2 % 2]);
