@@ -62,6 +62,7 @@ static void attn_init(struct attn *p, struct bench *s, int64_t n_seqs, int64_t r
     p->a = (struct attn_batch){.n_rows = n_seqs * rows,
                                .n_seqs = n_seqs,
                                .n_groups = n_seqs,
+                               .n_pages = n_seqs * n_pages,
                                .n_heads = heads,
                                .n_kv_heads = heads,
                                .head_dim = d,

@@ -113,6 +113,38 @@ static void act_bwd(const struct ops *o)
                       &act, o->n);
 }
 
+static void rope_kv(const struct ops *o)
+{
+    const struct rope_kv kv = {.table = &o->m->rope,
+                               .pos = o->t->dev.pos,
+                               .dst_off = o->t->dev.dst_off,
+                               .dst = o->t->dev.dst,
+                               .n_heads = HEADS,
+                               .n_kv_heads = HEADS,
+                               .head_dim = HEAD_DIM,
+                               .ld = QKV_WIDTH,
+                               .is_narrow = o->at.is_narrow};
+    o->b->rope_kv_write(o->b, o->la->cache, o->la->qkv, &kv, o->n);
+}
+
+static void route(const struct ops *o)
+{
+    const struct weight w = model_weight(o->m, PARAM_ROUTER, 0);
+    o->b->route_fwd(o->b, o->la->experts, o->la->weights, o->la->router_logits,
+                    kept(o, o->la->xn2), &w, TOP_K, o->n);
+}
+
+static void dispatch(const struct ops *o)
+{
+    const struct moe_order order = {.off = o->la->off,
+                                    .src = o->la->src,
+                                    .place = o->la->place,
+                                    .n_experts = EXPERTS,
+                                    .top_k = TOP_K};
+    o->b->moe_dispatch(o->b, o->la->xg, &order, o->la->experts, kept(o, o->la->xn2),
+                       D_MODEL, o->n);
+}
+
 /*
  * X(id, label, where, n, k, mats, floats, per, call). A product: n outputs (0: the
  * vocabulary), k inputs, its matrices. Another op: floats it moves per row. per: rows
@@ -164,6 +196,7 @@ static void act_bwd(const struct ops *o)
   X(kv_write, "kv write", FOR_BOTH, 0, 0, 0, 1.5 * 2048, 1,                            \
     o->b->kv_write(o->b, o->la->cache, o->la->qkv + KV_AT, o->t->dev.dst_off,          \
                    o->t->dev.dst, HEADS, HEAD_DIM, QKV_WIDTH, o->at.is_narrow, o->n))  \
+  X(rope_kv, "rope and kv write", FOR_BOTH, 0, 0, 0, 6 * 1024, 1, rope_kv(o))          \
   X(kv_read, "kv read bwd", FOR_LEARNER, 0, 0, 0, 2 * 2048, 1,                         \
     o->b->kv_read_bwd(o->b, o->a->dqkv + KV_AT, o->a->dcache, o->t->dev.dst_off,       \
                       o->t->dev.dst, HEADS, HEAD_DIM, QKV_WIDTH, o->n))                \
@@ -175,6 +208,8 @@ static void act_bwd(const struct ops *o)
   X(sort, "moe sort", FOR_BOTH, 0, 0, 0, 6, 1,                                         \
     o->b->moe_sort(o->b, o->la->off, o->la->src, o->la->place, o->la->experts,         \
                    EXPERTS, TOP_K, o->n))                                              \
+  X(route_fwd, "router product and router", FOR_BOTH, 0, 0, 0, 512, 1, route(o))       \
+  X(dispatch, "moe sort and gather", FOR_BOTH, 0, 0, 0, 1024, TOP_K, dispatch(o))      \
   X(gather, "rows gather", FOR_BOTH, 0, 0, 0, 1024, TOP_K,                             \
     o->b->rows_gather(o->b, o->la->xg, o->a->product_rows, kept(o, o->la->xn2),        \
                       o->la->src, TOP_K, D_MODEL, o->nk))                              \
@@ -189,13 +224,13 @@ static void act_bwd(const struct ops *o)
                       o->la->weights, TOP_K, D_MODEL, o->n))                           \
   X(logprob, "logprob", FOR_LEARNER, 0, 0, 0, 1, LOGITS,                               \
     o->b->logprob_fwd(o->b, o->a->head_logp, o->a->head_lse, o->a->head_entropy,       \
-                      o->a->logits, o->a->head_target, 1.0f, o->v, o->v, o->n_head))   \
+                      o->a->logits, o->a->head_target, 1.0f, o->v, o->a->ld_logits, o->n_head))   \
   X(logprob_bwd, "logprob bwd", FOR_LEARNER, 0, 0, 0, 2, LOGITS,                       \
     o->b->logprob_bwd(o->b, o->a->logits, o->a->head_lse, o->a->head_entropy,          \
-                      o->a->head_target, o->a->head_dlogp, NULL, 1.0f, o->v, o->v,     \
+                      o->a->head_target, o->a->head_dlogp, NULL, 1.0f, o->v, o->a->ld_logits,     \
                       o->n_head))                                                      \
   X(sample, "sample", FOR_DECODE, 0, 0, 0, 1, LOGITS,                                  \
-    o->b->sample_fwd(o->b, o->tokens, o->logp, o->a->logits, o->samples, o->v, o->v,   \
+    o->b->sample_fwd(o->b, o->tokens, o->logp, o->a->logits, o->samples, o->v, o->a->ld_logits,   \
                      o->n_head))                                                       \
   X(embed, "embed", FOR_BOTH, 0, 0, 0, 1.5 * 1024, 1,                                  \
     o->b->embed_fwd(o->b, o->la->x, &o->embed, o->t->dev.ids, o->n))                   \

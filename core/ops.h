@@ -32,7 +32,8 @@
 extern "C" {
 #endif
 
-enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
+enum { KV_BLOCK = 64 };     /* keys per page; the unit of the online softmax */
+enum { HEAD_SLICE = 4096 }; /* columns of logits whose exponentials are added as one */
 
 /*
  * Attention over paged keys and values. A page holds KV_BLOCK positions of one layer:
@@ -46,6 +47,7 @@ enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
  */
 struct attn_batch {
     int64_t n_rows, n_seqs, n_groups;
+    int64_t n_pages; /* entries of pages; read by attn_bwd */
     int64_t n_heads, n_kv_heads, head_dim, window;
     int64_t ld_q; /* floats from one row of q (dq) to the next */
     float scale;
@@ -77,6 +79,13 @@ static inline struct rows rows_f32(const float *data)
     return r;
 }
 
+/* Where the (row, slot) pairs go, see moe_sort */
+struct moe_order {
+    int32_t *off;         /* (E + 1) */
+    int32_t *src, *place; /* (m K) */
+    int64_t n_experts, top_k;
+};
+
 /* What a residual_norm adds to the residual stream x (m, D) */
 struct residual {
     const float *x;
@@ -101,6 +110,16 @@ struct moe_act {
 struct rope_table {
     const float *cos, *sin; /* (n_pos, rot / 2) */
     int64_t n_pos, rot;     /* the first rot <= head_dim dims are rotated, half-split */
+};
+
+/* Rows of q, k and v to be turned and kept, see rope_kv_write. Row r at r ld: n_heads
+ * heads of q, n_kv_heads of k, n_kv_heads of v. */
+struct rope_kv {
+    const struct rope_table *table;
+    const int32_t *pos;           /* (m) */
+    const int32_t *dst_off, *dst; /* (m + 1), slots: see kv_write */
+    int64_t n_heads, n_kv_heads, head_dim, ld;
+    bool is_narrow; /* see kv_write */
 };
 
 /* One row's sampling, see sample_fwd. */
@@ -148,7 +167,8 @@ struct adamw_args {
   X(residual_norm, (struct backend *b, void *y, enum dtype y_dtype, float *sum,        \
                     const struct residual *r, const struct weight *w, float eps,       \
                     int64_t m))                                                        \
-  /* dx (m, k) = ; dw (k) += over rows ascending */                                    \
+  /* dx (m, k) = ; dw (k) += over rows ascending. A backend that rounds products of    \
+   * w's dtype may add sums over chunks of rows instead, in an order of m alone */     \
   X(rmsnorm_bwd, (struct backend *b, float *dx, float *dw, const float *dy,            \
                   const float *x, const struct weight *w, float eps, int64_t m))       \
   /* in place on heads 0 .. n_heads-1 of each row, (x1, x2) -> (x1 c - x2 s,           \
@@ -163,6 +183,9 @@ struct adamw_args {
   X(kv_write, (struct backend *b, float *cache, const float *kv,                       \
                const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,         \
                int64_t head_dim, int64_t ld, bool is_narrow, int64_t m))               \
+  /* rope (sign 1) of qkv's heads of q and k, in place; kv_write of its k and v */     \
+  X(rope_kv_write, (struct backend *b, float *cache, float *qkv,                       \
+                    const struct rope_kv *a, int64_t m))                               \
   /* dkv (layout of kv, stride ld) = sum of the slots' gradients, in dst's order */    \
   X(kv_read_bwd, (struct backend *b, float *dkv, const float *dcache,                  \
                   const int32_t *dst_off, const int32_t *dst, int64_t n_kv_heads,      \
@@ -181,6 +204,9 @@ struct adamw_args {
    * weights (m, K) = softmax over the chosen logits (= softmax_E renormalised) */     \
   X(router_fwd, (struct backend *b, int32_t *experts, float *weights,                  \
                  const float *logits, int64_t n_experts, int64_t top_k, int64_t m))    \
+  /* logits (m, E) = gemm_fwd of x by w (n = E, k = D); router_fwd of the logits */    \
+  X(route_fwd, (struct backend *b, int32_t *experts, float *weights, float *logits,    \
+                struct rows x, const struct weight *w, int64_t top_k, int64_t m))      \
   /* weights (m, K) = softmax over the logits (m, E) at experts (m, K), distinct in a  \
    * row and in any order: that order's slots. Equal in bits to router_fwd's weights   \
    * where the experts are router_fwd's. Exponents are relative to the largest of the  \
@@ -204,6 +230,10 @@ struct adamw_args {
    * src (m K): pair t K + s at each sorted place; place (m K): its inverse */         \
   X(moe_sort, (struct backend *b, int32_t *off, int32_t *src, int32_t *place,          \
                const int32_t *experts, int64_t n_experts, int64_t top_k, int64_t m))   \
+  /* moe_sort of experts (m, K) into o; y (m K, D) of x's dtype = x's rows (m, D) in   \
+   * that order: x[src / K] */                                                         \
+  X(moe_dispatch, (struct backend *b, void *y, const struct moe_order *o,              \
+                   const int32_t *experts, struct rows x, int64_t d, int64_t m))       \
   /* y (m, D) = x[idx[r] / div], div >= 1, rounded where y_dtype is the narrower one;  \
    * idx NULL: x[r] */                                                                 \
   X(rows_gather, (struct backend *b, void *y, enum dtype y_dtype, struct rows x,       \
@@ -228,7 +258,12 @@ struct adamw_args {
   /* y = a + b, n elements; may be in place */                                         \
   X(add, (struct backend *b, float *y, const float *a, const float *c, int64_t n))     \
   /* For rows of logits (m, ld) over the first v of ld columns, z = logits * inv_temp: \
-   * logp = z[target] - lse, lse, entropy = lse - sum p z. Any output may be NULL */   \
+   * logp = z[target] - lse, lse, entropy = lse - sum p z. Any output may be NULL.     \
+   * Per slice of HEAD_SLICE columns, with its maximum x (0 if -inf), by the row rule: \
+   * S = sum of exp(z - x), W = of exp(z - x) (z - x). With the row's maximum m, slices\
+   * ascending, b = exp(x - m): sum = fma(S, b, sum),                                  \
+   * w = fma(fma(x - m, S, W), b, w); lse = m + log sum, entropy = log sum - w / sum.  \
+   * Factors of exp below -200 count as -200 */                                        \
   X(logprob_fwd, (struct backend *b, float *logp, float *lse, float *entropy,          \
                   const float *logits, const int32_t *target, float inv_temp,          \
                   int64_t v, int64_t ld, int64_t m))                                   \

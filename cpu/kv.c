@@ -42,6 +42,16 @@ void CPU_NAME(kv_write)(struct backend *b, float *cache, const float *kv,
             }
 }
 
+void CPU_NAME(rope_kv_write)(struct backend *b, float *cache, float *qkv,
+                             const struct rope_kv *a, int64_t m)
+{
+    CPU_NAME(rope)
+    (b, qkv, a->table, a->pos, a->n_heads + a->n_kv_heads, a->head_dim, a->ld, 1.0f, m);
+    CPU_NAME(kv_write)
+    (b, cache, qkv + a->n_heads * a->head_dim, a->dst_off, a->dst, a->n_kv_heads,
+     a->head_dim, a->ld, a->is_narrow, m);
+}
+
 void CPU_NAME(kv_read_bwd)(struct backend *b, float *dkv, const float *dcache,
                            const int32_t *dst_off, const int32_t *dst,
                            int64_t n_kv_heads, int64_t head_dim, int64_t ld, int64_t m)

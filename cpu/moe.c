@@ -86,3 +86,10 @@ void CPU_NAME(moe_combine)(struct backend *b, float *y, const float *x, const fl
         combine_row(y + r * d, x + r * d, o, place + r * top_k,
                     weights != NULL ? weights + r * top_k : NULL, top_k, d);
 }
+
+void CPU_NAME(moe_dispatch)(struct backend *b, void *y, const struct moe_order *o,
+                            const int32_t *experts, struct rows x, int64_t d, int64_t m)
+{
+    CPU_NAME(moe_sort)(b, o->off, o->src, o->place, experts, o->n_experts, o->top_k, m);
+    CPU_NAME(rows_gather)(b, y, x.dtype, x, o->src, o->top_k, d, m * o->top_k);
+}

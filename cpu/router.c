@@ -181,3 +181,11 @@ void CPU_NAME(router_aux_bwd)(struct backend *b, float *dlogits, const float *lo
     for (int64_t r = 0; r < m; r++)
         aux_row_bwd(dlogits + r * n_experts, logits + r * n_experts, f, cz, n_experts);
 }
+
+void CPU_NAME(route_fwd)(struct backend *b, int32_t *experts, float *weights,
+                         float *logits, struct rows x, const struct weight *w,
+                         int64_t top_k, int64_t m)
+{
+    CPU_NAME(gemm_fwd)(b, logits, x, w, NULL, m);
+    CPU_NAME(router_fwd)(b, experts, weights, logits, w->n, top_k, m);
+}

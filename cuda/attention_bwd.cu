@@ -323,7 +323,7 @@ void cuda_attn_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
 {
     const int64_t n = a->n_rows * a->n_heads;
     attn_check(a);
-    if (n == 0)
+    if (n == 0 || attn_wgmma_bwd(b, dq, dcache, dy, y, lse, q, cache, a))
         return;
     const size_t n_next = (size_t)(a->n_kv_heads + 3) / 4 * 4;
     char *const scratch = (char *)cuda_scratch(b, n_next * sizeof(int32_t) +

@@ -166,6 +166,10 @@ static __device__ __forceinline__ uint32_t mask_pair(uint32_t pair, int slot,
 
 bool attn_tensor_fwd(struct backend *b, float *y, float *lse, const float *q,
                      const float *cache, const struct attn_batch *a);
+/* Compute capability 9.0, heads of 64 or 128 dims: attention_tensor_bwd_records.cu */
+bool attn_wgmma_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
+                    const float *y, const float *lse, const float *q,
+                    const float *cache, const struct attn_batch *a);
 /* dots: <dy, y> of every line */
 bool attn_tensor_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
                      const float *lse, const float *q, const float *cache,

@@ -44,6 +44,11 @@ bool gemm_plan_fits_wgmma(enum gemm_form form, const struct gemm_shape *s)
     return s->k % 8 == 0 && (form == GEMM_FORM_FWD || ld_dy % 8 == 0);
 }
 
+bool gemm_plan_is_narrow(enum gemm_form form, const struct gemm_shape *s)
+{
+    return form == GEMM_FORM_FWD && s->n_mats == 1 && s->n <= GEMM_NARROW_N;
+}
+
 /* two int32 lists of n_mats + 1: tiles before each matrix, and its rows */
 static int64_t list_bytes(int64_t n_mats)
 {
@@ -153,7 +158,7 @@ void gemm_plan_choose(struct gemm_plan *plan, enum gemm_form form,
                       bool aligned)
 {
     if (device->cc_major != 9 || device->cc_minor != 0 || !aligned ||
-        !gemm_plan_fits_wgmma(form, s)) {
+        gemm_plan_is_narrow(form, s) || !gemm_plan_fits_wgmma(form, s)) {
         gemm_plan_mma(plan, form, s, device);
         return;
     }

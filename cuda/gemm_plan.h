@@ -47,7 +47,8 @@ enum gemm_wgmma_tile {
 };
 enum {
     GEMM_MAX_MATS = 1024, /* their tile lists lie in shared memory */
-    GEMM_MMA_STAGES = 3   /* of the mma kernel, which counts on them */
+    GEMM_MMA_STAGES = 3,  /* of the mma kernel, which counts on them */
+    GEMM_NARROW_N = 256   /* see gemm_plan_is_narrow */
 };
 
 struct gemm_plan {
@@ -66,6 +67,10 @@ struct gemm_plan {
 /* Whether TMA can read the form's operands: k, and for dx and dw ld_dy, are multiples
  * of 8, so that rows start on 16 bytes. */
 bool gemm_plan_fits_wgmma(enum gemm_form form, const struct gemm_shape *s);
+
+/* Whether the form is fwd of one matrix with so few columns, a router's, that mma.sync
+ * makes it on every device: route.cu does the same in a decode step, to the bit. */
+bool gemm_plan_is_narrow(enum gemm_form form, const struct gemm_shape *s);
 
 /* Fill *plan; depends on the arguments alone. `aligned`: all operands start on 16
  * bytes, which TMA needs. 1 <= n_mats <= GEMM_MAX_MATS, n, k >= 1, m >= 0; m == 0 gives

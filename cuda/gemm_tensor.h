@@ -21,7 +21,8 @@
  *    (Cutting a batch of rows into two calls at a multiple of 16 of an expert's rows
  *    continues the same chain; elsewhere it regroups terms within an instruction.)
  * The two kernels (gemm_plan.h) group terms differently and may differ in last bits:
- * which one runs depends on the device, n, k and the operands' alignment only.
+ * which one runs depends on the device, form, n, k, n_mats and the operands' alignment
+ * only.
  *
  * Alignment. Any n, k >= 1 and m >= 0. wgmma is used on compute capability 9.0 when x,
  * dy, w and the result start on 16 bytes, k is a multiple of 8 and (dx, dw) ld_dy is

@@ -73,11 +73,13 @@ __device__ __forceinline__ void send_tile(const float (&acc)[WIDTH / 2],
 {
     const int32_t lane = (int32_t)threadIdx.x % 32;
     const bool is_odd = gemm_staging_pair(lane, 0) != 0;
+    constexpr int32_t n_boxes = WIDTH / GEMM_BOX_COLS;
+    constexpr int32_t n_buffers = n_boxes < GEMM_N_BOXES ? n_boxes : GEMM_N_BOXES;
 #pragma unroll
-    for (int32_t i = 0; i < WIDTH / GEMM_BOX_COLS; i++) {
-        char *const box = boxes + i % GEMM_N_BOXES * GEMM_BOX_BYTES;
+    for (int32_t i = 0; i < n_boxes; i++) {
+        char *const box = boxes + i % n_buffers * GEMM_BOX_BYTES;
         if (lane == 0)
-            bulk_wait_read<GEMM_N_BOXES - 1>(); /* the buffer's last store is over */
+            bulk_wait_read<n_buffers - 1>(); /* the buffer's last store is over */
         __syncwarp();
 #pragma unroll
         for (int32_t k = 0; k < 8; k++) {
@@ -183,7 +185,9 @@ __device__ __forceinline__ void turn_tile(float (&acc)[WIDTH / 2], struct boxes 
 #pragma unroll
     for (int32_t i = 0; i < WIDTH / GEMM_BOX_COLS; i++) {
         char *const box = boxes.p + i % GEMM_N_BOXES * GEMM_BOX_BYTES;
-        if (i == GEMM_N_BOXES && is_leader) { /* second turn of the buffers */
+        /* second turn of the buffers; or the last tile, for which expect_tile has not
+         * waited until the stores of the one before have left them */
+        if ((i == GEMM_N_BOXES || (i == 0 && !has_in)) && is_leader) {
             bulk_wait_read<0>();
             for (int32_t j = GEMM_N_BOXES; has_in && j < 2 * GEMM_N_BOXES; j++)
                 fetch_box(boxes, in, j);

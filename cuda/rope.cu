@@ -1,7 +1,7 @@
 /*
  * Rotary positions, half-split: a thread turns one pair (j, j + rot / 2) of one head.
  */
-#include "cuda/backend.cuh"
+#include "cuda/rope.cuh"
 
 enum { ROPE_THREADS = 256 };
 
@@ -18,9 +18,7 @@ static __global__ void k_rope(float *x, struct rope_table t, const int32_t *pos,
         const float c = t.cos[angles + j];
         const float s = t.sin[angles + j] * sign;
         float *const at = x + r * ld + h * head_dim + j;
-        const float x1 = at[0], x2 = at[half];
-        at[0] = fmaf(x2, 0.0f - s, x1 * c);
-        at[half] = fmaf(x1, s, x2 * c);
+        rope_turn(&at[0], &at[half], c, s);
     }
 }
 

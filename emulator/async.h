@@ -1,7 +1,7 @@
 /*
  * What happens beside the instruction stream: cp.async groups, bulk and tensor copies
- * (TMA), mbarriers, wgmma groups. Each is a pending operation of a warp or block that is
- * done early (when issued) or late (when something waits for it), see machine.h.
+ * (TMA), mbarriers, wgmma groups. Each is a pending operation of a warp or block that
+ * is done early (when issued) or late (when something waits for it), see machine.h.
  * async.c implements; machine.c calls these at the right times.
  */
 #ifndef EMULATOR_ASYNC_H
@@ -52,6 +52,7 @@ struct async_tensor_args {
     const uint32_t *element_stride;
     int32_t interleave, swizzle, l2_promotion, oob_fill;
 };
-WARN_UNUSED int async_tensor_map_encode(const struct async_tensor_args *a, void *map_out);
+WARN_UNUSED int async_tensor_map_encode(const struct async_tensor_args *a,
+                                        void *map_out);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * A launch: its blocks, spread over the OpenMP threads.
+ * A launch: its blocks, spread over as many threads as OpenMP would use.
  *
  * Each thread runs its blocks one after the other in a context: shared memory, register
  * files and local memory for the largest block. Contexts outlive launches, in a pool,
@@ -14,6 +14,7 @@
 #include "emulator/race.h"
 #include "emulator/scheduler.h"
 #include "emulator/settings.h"
+#include "emulator/workers.h"
 
 enum {
     MAX_THREADS = 1024, /* of a block */
@@ -166,7 +167,14 @@ static void fill_const(struct machine_warp *w, const struct ptx_const *c)
     }
 }
 
-/* is_fresh: the register file was another launch's, so immediates are written, too. */
+/* What changes from block to block of a launch. */
+static bool is_of_block(enum ptx_const_kind kind)
+{
+    return kind == PTX_CTAID_X || kind == PTX_CTAID_Y || kind == PTX_CTAID_Z ||
+           kind == PTX_SMID;
+}
+
+/* is_fresh: the register file was another launch's, so all constants are written. */
 static void start_warp(struct context *c, struct machine_block *b, int32_t id,
                        bool is_fresh)
 {
@@ -191,7 +199,7 @@ static void start_warp(struct context *c, struct machine_block *b, int32_t id,
     if (is_fresh && emulator_settings()->has_races)
         memset(w->file, UNWRITTEN, k->file_bytes);
     for (int32_t n = 0; n < k->n_consts; n++) {
-        if (is_fresh || k->consts[n].kind != PTX_CONST_BITS)
+        if (is_fresh || is_of_block(k->consts[n].kind))
             fill_const(w, &k->consts[n]);
     }
 }
@@ -246,27 +254,30 @@ static void run_block(struct context *c, struct machine_state *state, int64_t n,
         counts_add(counts, COUNTS_INSTRUCTIONS, (int64_t)b.warps[k].n_done);
 }
 
-static void run_blocks(struct machine_state *state, int64_t n_blocks, int n_threads,
-                       struct counts_kernel *counts)
+/* What the threads of a launch share. */
+struct work {
+    struct machine_state *state;
+    struct counts_kernel *counts;
+    int64_t n_blocks;
+    atomic_int_fast64_t next;
+};
+
+static void run_blocks(void *argument)
 {
-    const struct machine_launch *const l = state->launch;
+    struct work *const work = argument;
+    const struct machine_launch *const l = work->state->launch;
     const size_t n_warps = (size_t)n_warps_of(l);
-#pragma omp parallel num_threads(n_threads) if (n_threads > 1)
-    {
-        struct context *const c = take_context();
-        bool is_fresh = true;
-        grow(&c->shared, shared_bytes_of(l) + PAGE);
-        grow(&c->files, n_warps * l->kernel->file_bytes);
-        grow(&c->local, n_warps * PTX_LANES * (size_t)l->kernel->local_bytes);
-#pragma omp for schedule(dynamic)
-        for (int64_t n = 0; n < n_blocks; n++) {
-            if (atomic_load_explicit(&state->is_stopped, memory_order_relaxed))
-                continue;
-            run_block(c, state, n, is_fresh, counts);
-            is_fresh = false;
-        }
-        give_context(c);
+    struct context *const c = take_context();
+    grow(&c->shared, shared_bytes_of(l) + PAGE);
+    grow(&c->files, n_warps * l->kernel->file_bytes);
+    grow(&c->local, n_warps * PTX_LANES * (size_t)l->kernel->local_bytes);
+    for (bool is_fresh = true;; is_fresh = false) {
+        const int64_t n = atomic_fetch_add(&work->next, 1);
+        if (n >= work->n_blocks || atomic_load(&work->state->is_stopped))
+            break;
+        run_block(c, work->state, n, is_fresh, work->counts);
     }
+    give_context(c);
 }
 
 static int check_sizes(const struct machine_launch *l)
@@ -295,11 +306,15 @@ int machine_run(const struct machine_launch *launch)
 {
     struct machine_state state = {.launch = launch};
     TRY(check_sizes(launch));
-    struct counts_kernel *const counts = counts_launch(launch->kernel->name);
-    const int64_t n_blocks = (int64_t)launch->grid.x * launch->grid.y * launch->grid.z;
-    const int n_cores = omp_get_max_threads();
+    const int64_t n_cores = omp_get_max_threads();
+    struct work work = {
+        .state = &state,
+        .counts = counts_launch(launch->kernel->name),
+        .n_blocks = (int64_t)launch->grid.x * launch->grid.y * launch->grid.z,
+    };
     pthread_mutex_init(&state.lock, NULL);
-    run_blocks(&state, n_blocks, n_blocks < n_cores ? (int)n_blocks : n_cores, counts);
+    workers_run(run_blocks, &work,
+                (int32_t)(work.n_blocks < n_cores ? work.n_blocks : n_cores) - 1);
     pthread_mutex_destroy(&state.lock);
     if (atomic_load(&state.is_stopped))
         return ERR(ERR_DEVICE, "%s", state.text);

@@ -108,7 +108,7 @@ struct machine_block {
 };
 
 /* Runs all blocks. 0, or ERR_DEVICE after a fault, whose text is in the status message
- * and on stderr. Blocks run side by side on the OpenMP threads. */
+ * and on stderr. Blocks run side by side on all cores. */
 WARN_UNUSED int machine_run(const struct machine_launch *launch);
 
 /* Reports a fault of a lane at an instruction, once per launch; lane -1: the warp.

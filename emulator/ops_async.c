@@ -335,15 +335,18 @@ static ptx_run_fn bind_fence(struct ptx_insn *i)
     return run_nothing;
 }
 
-/* The map must be one. */
+/* A hint: kernels may give it for maps that they then do not use, so the 128 bytes must
+ * exist but not be a map. */
 static enum machine_next run_prefetch_map(struct machine_warp *w,
                                           const struct ptx_insn *i, uint32_t mask)
 {
-    struct async_tensor_map m;
     FOR_LANES(lane, mask)
-    if (!async_tensor_map_read(w, i, (int32_t)lane,
-                               async_address(w, &i->o[0], (int32_t)lane), 0, &m))
-        return MACHINE_FAULT;
+    {
+        const uint64_t at = async_address(w, &i->o[0], (int32_t)lane);
+        if (machine_at(w, i, (int32_t)lane, MACHINE_GENERIC, at,
+                       sizeof(struct async_tensor_map), 64, MACHINE_READ) == NULL)
+            return MACHINE_FAULT;
+    }
     return MACHINE_NEXT;
 }
 

@@ -19,9 +19,17 @@
 #define KINDS(X)                                                                       \
     X(u8, 0, 8)                                                                        \
     X(s8, 0, 8)                                                                        \
-    X(u16, 0, 16) X(s16, 0, 16) X(u32, 0, 32) X(s32, 0, 32) X(u64, 0, 64)              \
-        X(s64, 0, 64) X(f16, 1, 16) X(bf16, 1, 16) X(tf32, 1, 32) X(f32, 1, 32)        \
-            X(f64, 1, 64)
+    X(u16, 0, 16)                                                                      \
+    X(s16, 0, 16)                                                                      \
+    X(u32, 0, 32)                                                                      \
+    X(s32, 0, 32)                                                                      \
+    X(u64, 0, 64)                                                                      \
+    X(s64, 0, 64)                                                                      \
+    X(f16, 1, 16)                                                                      \
+    X(bf16, 1, 16)                                                                     \
+    X(tf32, 1, 32)                                                                     \
+    X(f32, 1, 32)                                                                      \
+    X(f64, 1, 64)
 enum kind {
 #define X(name, is_float, bits) KIND_##name,
     KINDS(X)
@@ -299,6 +307,8 @@ OPS_1(sign_extend, s64, s32, a)
 OPS_1(f32_of_u32, f32, u32, (float)a)
 OPS_1(f32_of_s32, f32, s32, (float)a)
 OPS_1(f32_of_s64, f32, s64, (float)a)
+OPS_1(f32_of_u16, f32, u32, (float)(int32_t)(a & 0xffff))
+OPS_1(f32_of_s16, f32, u32, (float)(int16_t)a)
 OPS_1(f64_of_u32, f64, u32, (double)a)
 OPS_1(f64_of_s32, f64, s32, (double)a)
 OPS_1(f64_of_f32, f64, f32, canon_f64((double)a))
@@ -315,6 +325,13 @@ OPS_INLINE uint32_t bf16_of(int32_t u)
 {
     return (u & INT32_MAX) > 0x7f800000 ? OPS_NAN_16 : bf16_from_bits(u);
 }
+/* ties away from zero: half of what is dropped is added, whatever the sign */
+OPS_INLINE uint32_t tf32_of(int32_t u)
+{
+    const uint32_t r = ((uint32_t)u + TF32_DROPPED / 2 + 1) & ~(uint32_t)TF32_DROPPED;
+    return (u & INT32_MAX) > 0x7f800000 ? OPS_NAN_F32 : r;
+}
+OPS_1(tf32_of_f32, u32, s32, tf32_of(a))
 OPS_1(f16_of_f32, u32, s32, f16_of(a))
 OPS_1(bf16_of_f32, u32, s32, bf16_of(a))
 OPS_2(f16x2_of_f32, u32, s32, s32, f16_of(a) << 16 | f16_of(b))
@@ -346,6 +363,8 @@ static const struct fast {
     {KIND_f32, KIND_u32, OPS_RN, run_f32_of_u32},
     {KIND_f32, KIND_s32, OPS_RN, run_f32_of_s32},
     {KIND_f32, KIND_s64, OPS_RN, run_f32_of_s64},
+    {KIND_f32, KIND_u16, OPS_RN, run_f32_of_u16},
+    {KIND_f32, KIND_s16, OPS_RN, run_f32_of_s16},
     {KIND_f64, KIND_u32, OPS_RN, run_f64_of_u32},
     {KIND_f64, KIND_s32, OPS_RN, run_f64_of_s32},
     {KIND_f64, KIND_f32, 0, run_f64_of_f32},
@@ -354,6 +373,7 @@ static const struct fast {
     {KIND_f32, KIND_bf16, 0, run_f32_of_bf16},
     {KIND_f16, KIND_f32, OPS_RN, run_f16_of_f32},
     {KIND_bf16, KIND_f32, OPS_RN, run_bf16_of_f32},
+    {KIND_tf32, KIND_f32, OPS_RNA, run_tf32_of_f32},
     {KIND_s32, KIND_f32, CVT_INTEGRAL | OPS_RZ, run_s32_of_f32},
 };
 

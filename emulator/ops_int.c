@@ -378,21 +378,40 @@ static ptx_run_fn bind(struct ptx_insn *i)
     return ops_bind(i, FORMS, ARRAY_LEN(FORMS));
 }
 
-#define ARITHMETIC(X)                                                                  \
-    X(add)                                                                             \
-    X(addc)                                                                            \
-    X(sub)                                                                             \
-    X(subc)                                                                            \
-    X(mul)                                                                             \
-    X(mul24) X(mad) X(mad24) X(madc) X(div) X(rem) X(min) X(max) X(neg) X(abs) X(sad)  \
-        X(dp4a) X(dp2a)
-#define BITWISE(X)                                                                     \
-    X(and)                                                                             \
-    X(or)                                                                              \
-    X(xor) X(not ) X(cnot) X(shl) X(shr) X(shf) X(popc) X(clz) X(brev) X(bfe) X(bfi)   \
-        X(bfind) X(prmt) X(lop3)
-#define ROW(name) {#name, bind},
-#define BITS_ROW(name) {#name, ops_bind_bits},
 const struct machine_op machine_ops_int[] = {
-    ARITHMETIC(ROW) BITWISE(BITS_ROW){NULL, NULL},
+    {"add", bind},
+    {"addc", bind},
+    {"sub", bind},
+    {"subc", bind},
+    {"mul", bind},
+    {"mul24", bind},
+    {"mad", bind},
+    {"mad24", bind},
+    {"madc", bind},
+    {"div", bind},
+    {"rem", bind},
+    {"min", bind},
+    {"max", bind},
+    {"neg", bind},
+    {"abs", bind},
+    {"sad", bind},
+    {"dp4a", bind},
+    {"dp2a", bind},
+    {"and", ops_bind_bits},
+    {"or", ops_bind_bits},
+    {"xor", ops_bind_bits},
+    {"not", ops_bind_bits},
+    {"cnot", ops_bind_bits},
+    {"shl", ops_bind_bits},
+    {"shr", ops_bind_bits},
+    {"shf", ops_bind_bits},
+    {"popc", ops_bind_bits},
+    {"clz", ops_bind_bits},
+    {"brev", ops_bind_bits},
+    {"bfe", ops_bind_bits},
+    {"bfi", ops_bind_bits},
+    {"bfind", ops_bind_bits},
+    {"prmt", ops_bind_bits},
+    {"lop3", ops_bind_bits},
+    {NULL, NULL},
 };

@@ -25,6 +25,25 @@ enum machine_next matrix_aligned(struct machine_warp *w, const struct ptx_insn *
 
 /* --- fragments --- */
 
+/* A register's elements in pairs: (lane, 2). The type is a constant where this is
+ * called, so that the loop is vectorised. */
+static inline __attribute__((always_inline)) void
+split_halves(const uint32_t *v, enum matrix_type t, float out[2 * PTX_LANES])
+{
+    for (int32_t lane = 0; lane < PTX_LANES; lane++) {
+        out[2 * lane] = matrix_element(t, v[lane] & 0xffff);
+        out[2 * lane + 1] = matrix_element(t, v[lane] >> 16);
+    }
+}
+
+static void get_pairs(const uint32_t *v, enum matrix_type t, float out[2 * PTX_LANES])
+{
+    if (t == MATRIX_BF16)
+        split_halves(v, MATRIX_BF16, out);
+    else
+        split_halves(v, MATRIX_F16, out);
+}
+
 void matrix_get_rows(const struct machine_warp *w, const struct ptx_operand *regs,
                      int32_t n_cols, enum matrix_type t, float *out)
 {
@@ -32,15 +51,14 @@ void matrix_get_rows(const struct machine_warp *w, const struct ptx_operand *reg
     for (int32_t r = 0; r < n_cols * 2 / per_reg; r++) {
         const uint32_t *const v = machine_u32(w, regs[r].slot);
         float *const to = out + r % 2 * 8 * n_cols + r / 2 * per_reg;
-        for (int32_t lane = 0; lane < PTX_LANES; lane++) {
-            float *const at = to + lane / 4 * n_cols;
-            if (t == MATRIX_TF32) {
-                at[lane % 4] = matrix_element(t, v[lane]);
-                continue;
-            }
-            at[lane % 4 * 2] = matrix_element(t, v[lane] & 0xffff);
-            at[lane % 4 * 2 + 1] = matrix_element(t, v[lane] >> 16);
-        }
+        float rows[2 * PTX_LANES]; /* (8, per_reg) */
+        if (t != MATRIX_TF32)
+            get_pairs(v, t, rows);
+        for (int32_t lane = 0; lane < PTX_LANES && t == MATRIX_TF32; lane++)
+            rows[lane] = matrix_element(t, v[lane]);
+        for (int32_t g = 0; g < 8; g++)
+            memcpy(to + g * n_cols, rows + g * per_reg,
+                   sizeof(*rows) * (size_t)per_reg);
     }
 }
 
@@ -51,16 +69,15 @@ static void get_cols(const struct machine_warp *w, const struct ptx_operand *reg
     const int32_t per_reg = t == MATRIX_TF32 ? 4 : 8;
     for (int32_t r = 0; r < k / per_reg; r++) {
         const uint32_t *const v = machine_u32(w, regs[r].slot);
-        for (int32_t lane = 0; lane < PTX_LANES; lane++) {
-            const int32_t g = lane / 4, c = lane % 4;
-            if (t == MATRIX_TF32) {
-                out[(4 * r + c) * TILE_COLS + g] = matrix_element(t, v[lane]);
-                continue;
-            }
-            float *const at = out + (8 * r + 2 * c) * TILE_COLS + g;
-            at[0] = matrix_element(t, v[lane] & 0xffff);
-            at[TILE_COLS] = matrix_element(t, v[lane] >> 16);
-        }
+        float *const to = out + r * per_reg * TILE_COLS;
+        float cols[2 * PTX_LANES]; /* (8, per_reg): the transpose */
+        if (t != MATRIX_TF32)
+            get_pairs(v, t, cols);
+        for (int32_t lane = 0; lane < PTX_LANES && t == MATRIX_TF32; lane++)
+            cols[lane] = matrix_element(t, v[lane]);
+        for (int32_t row = 0; row < per_reg; row++)
+            for (int32_t g = 0; g < TILE_COLS; g++)
+                to[row * TILE_COLS + g] = cols[g * per_reg + row];
     }
 }
 
@@ -71,11 +88,7 @@ void matrix_get_tiles(const struct machine_warp *w, const struct ptx_operand *re
 {
     for (int32_t half = 0; half < 2 * n_tiles; half++, out += 2 * PTX_LANES) {
         if (t == MATRIX_F16) {
-            const uint32_t *const v = machine_u32(w, regs[half].slot);
-            for (int32_t lane = 0; lane < PTX_LANES; lane++) {
-                out[2 * lane] = matrix_element(t, v[lane] & 0xffff);
-                out[2 * lane + 1] = matrix_element(t, v[lane] >> 16);
-            }
+            get_pairs(machine_u32(w, regs[half].slot), t, out);
             continue;
         }
         const float *const even = machine_f32(w, regs[2 * half].slot);
@@ -110,6 +123,28 @@ void matrix_put_tiles(struct machine_warp *w, const struct ptx_operand *regs,
 /* --- mma: option[0] k, option[1] the operands' type, option[2] C's, option[3] D's ---
  */
 
+/* d (16, 8) += a (16, k) b (k, 8), eight rows at once to keep the adders busy */
+static inline __attribute__((always_inline)) void
+multiply(float *d, const float *a, const float *b, int32_t k_end)
+{
+    for (int32_t row = 0; row < TILE_ROWS; row += 8) {
+        matrix_f8 sum[8];
+#pragma GCC unroll 8
+        for (int32_t g = 0; g < 8; g++)
+            matrix_load(&sum[g], d + (row + g) * TILE_COLS);
+        for (int32_t k = 0; k < k_end; k++) {
+            matrix_f8 v;
+            matrix_load(&v, b + k * TILE_COLS);
+#pragma GCC unroll 8
+            for (int32_t g = 0; g < 8; g++)
+                sum[g] += a[(row + g) * k_end + k] * v;
+        }
+#pragma GCC unroll 8
+        for (int32_t g = 0; g < 8; g++)
+            matrix_store(d + (row + g) * TILE_COLS, &sum[g]);
+    }
+}
+
 static enum machine_next run_mma(struct machine_warp *w, const struct ptx_insn *i,
                                  uint32_t mask)
 {
@@ -122,12 +157,10 @@ static enum machine_next run_mma(struct machine_warp *w, const struct ptx_insn *
     matrix_get_rows(w, i->o[1].items, k_end, t, a);
     get_cols(w, i->o[2].items, k_end, t, b);
     matrix_get_tiles(w, i->o[3].items, 1, (enum matrix_type)i->option[2], d);
-    for (int32_t row = 0; row < TILE_ROWS; row++) {
-        matrix_f8 sum = matrix_load(d + row * TILE_COLS);
-        for (int32_t k = 0; k < k_end; k++)
-            sum += a[row * k_end + k] * matrix_load(b + k * TILE_COLS);
-        matrix_store(d + row * TILE_COLS, sum);
-    }
+    if (k_end == MAX_K)
+        multiply(d, a, b, MAX_K);
+    else
+        multiply(d, a, b, k_end);
     matrix_put_tiles(w, i->o[0].items, 1, (enum matrix_type)i->option[3], d);
     return MACHINE_NEXT;
 }
@@ -181,9 +214,15 @@ static bool locate_rows(struct machine_warp *w, const struct ptx_insn *i,
                         const struct ptx_operand *address, enum machine_access access,
                         uint8_t **rows)
 {
+    struct machine_block *const b = w->block;
+    const bool is_plain = b->race == NULL && async_space(i) == MACHINE_SHARED;
     for (int32_t lane = 0; lane < 8 * i->option[MOVE_N]; lane++) {
-        const struct async_place place = {
-            async_space(i), async_address(w, address, lane), 16, 16, access};
+        const uint64_t at = async_address(w, address, lane);
+        if (is_plain && at % 16 == 0 && at + 16 <= b->shared_bytes) {
+            rows[lane] = b->shared + at;
+            continue;
+        }
+        const struct async_place place = {async_space(i), at, 16, 16, access};
         uint32_t off = 0;
         if (!async_shared_at(w, i, lane, &place, &off))
             return false;
@@ -192,23 +231,17 @@ static bool locate_rows(struct machine_warp *w, const struct ptx_insn *i,
     return true;
 }
 
-static uint16_t get_half(const uint8_t *row, int32_t col)
-{
-    uint16_t v;
-    memcpy(&v, row + 2 * col, sizeof(v));
-    return v;
-}
-
 /* A lane's register: elements (g, 2 c), (g, 2 c + 1), or transposed. */
 static void get_matrix(uint8_t *const *rows, bool is_trans, uint32_t *to)
 {
-    for (int32_t lane = 0; lane < PTX_LANES; lane++) {
-        const int32_t g = lane / 4, c = lane % 4 * 2;
-        const uint32_t low = is_trans ? get_half(rows[c], g) : get_half(rows[g], c);
-        const uint32_t high = is_trans ? get_half(rows[c + 1], g)
-                                       : get_half(rows[g], c + 1);
-        to[lane] = low | high << 16;
-    }
+    uint16_t m[8][8];
+    for (int32_t g = 0; g < 8; g++)
+        memcpy(m[g], rows[g], sizeof(m[g]));
+    if (!is_trans)
+        memcpy(to, m, sizeof(m));
+    for (int32_t lane = 0; lane < PTX_LANES && is_trans; lane++)
+        to[lane] = m[lane % 4 * 2][lane / 4] | (uint32_t)m[lane % 4 * 2 + 1][lane / 4]
+                                                   << 16;
 }
 
 static void put_matrix(uint8_t *const *rows, bool is_trans, const uint32_t *from)

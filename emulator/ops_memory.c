@@ -31,54 +31,62 @@ static uint64_t extend(uint64_t v, int32_t bytes, int32_t register_width)
     return register_width < 4 ? wide & (((uint64_t)1 << 8 * register_width) - 1) : wide;
 }
 
-/* Consecutive words into a register, by all lanes: nearly every coalesced access. */
-ALWAYS_INLINE bool is_row(const uint64_t host[PTX_LANES], uint64_t bytes)
+/* An element of every lane. The addresses are n * bytes apart in a row. */
+ALWAYS_INLINE void gather(uint64_t *v, const struct access_lanes *l, uint64_t off,
+                          int32_t n, int32_t bytes)
 {
-    if (host[PTX_LANES - 1] - host[0] != (PTX_LANES - 1) * bytes)
-        return false;
-    uint64_t differ = 0;
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        differ |= host[lane] ^ (host[0] + (uint64_t)lane * bytes);
-    return differ == 0;
-}
-
-ALWAYS_INLINE void load_words(uint32_t *d, const uint64_t host[PTX_LANES], uint64_t off,
-                              uint32_t mask)
-{
-    uint32_t v[PTX_LANES];
-    if (mask == all_lanes && off == 0 && is_row(host, sizeof(*d))) {
-        memcpy(d, (const void *)(uintptr_t)host[0], sizeof(v));
+    const uint64_t first = l->at[0] + l->delta + off;
+    if (l->pattern == ACCESS_ROW) {
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            v[lane] = read_bytes(first + (uint64_t)(lane * n * bytes), bytes);
         return;
     }
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        v[lane] = (uint32_t)read_bytes(host[lane] + off, 4);
-    if (mask == all_lanes) {
-        memcpy(d, v, sizeof(v));
+    if (l->pattern == ACCESS_SAME) {
+        const uint64_t one = read_bytes(first, bytes);
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            v[lane] = one;
         return;
     }
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        d[lane] = (mask >> lane & 1) != 0 ? v[lane] : d[lane];
+    for (int32_t lane = 0; lane < PTX_LANES; lane++) {
+        uint64_t at = l->at[lane] + (l->delta + off);
+        __asm__("" : "+r"(at)); /* gather instructions are slower than loads */
+        v[lane] = read_bytes(at, bytes);
+    }
 }
 
-ALWAYS_INLINE void load_longs(uint64_t *d, const uint64_t host[PTX_LANES], uint64_t off,
-                              uint32_t mask)
+/* The bytes of an element into registers of 32 or 64 bits, zeros above them. */
+ALWAYS_INLINE void load_element(struct machine_warp *w, const struct ptx_operand *d,
+                                const struct access_lanes *l, uint64_t off,
+                                uint32_t mask, int32_t n, int32_t bytes)
 {
     uint64_t v[PTX_LANES];
+    gather(v, l, off, n, bytes);
+    if (bytes == 8) {
+        uint64_t *const to = machine_u64(w, d->slot);
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            to[lane] = (mask >> lane & 1) != 0 ? v[lane] : to[lane];
+        return;
+    }
+    uint32_t *const to = machine_u32(w, d->slot);
+    if (mask == all_lanes) {
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            to[lane] = (uint32_t)v[lane];
+        return;
+    }
     for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        v[lane] = read_bytes(host[lane] + off, 8);
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        d[lane] = (mask >> lane & 1) != 0 ? v[lane] : d[lane];
+        to[lane] = (mask >> lane & 1) != 0 ? (uint32_t)v[lane] : to[lane];
 }
 
 /* Any element into any register. */
 static void load_any(struct machine_warp *w, const struct ptx_operand *d,
-                     bool is_signed, int32_t bytes, const uint64_t host[PTX_LANES],
+                     bool is_signed, int32_t bytes, const struct access_lanes *l,
                      uint64_t off, uint32_t mask)
 {
     const int32_t width = d->width == 0 ? d->bytes : d->width;
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
-        uint64_t v = read_bytes(host[lane] + off, bytes < 8 ? bytes : 8);
+        const uint64_t at = l->at[lane] + l->delta + off;
+        uint64_t v = read_bytes(at, bytes < 8 ? bytes : 8);
         if (is_signed && bytes < 8)
             v = extend(v, bytes, width);
         if (d->bytes == 4) {
@@ -87,8 +95,9 @@ static void load_any(struct machine_warp *w, const struct ptx_operand *d,
         }
         machine_u64(w, d->slot)[lane] = v;
         if (d->bytes == 16)
-            machine_u64(w, d->slot)[PTX_LANES + lane] =
-                bytes == 16 ? read_bytes(host[lane] + off + 8, 8) : 0;
+            machine_u64(w, d->slot)[PTX_LANES + lane] = bytes == 16
+                                                            ? read_bytes(at + 8, 8)
+                                                            : 0;
     }
 }
 
@@ -96,8 +105,8 @@ ALWAYS_INLINE enum machine_next load(struct machine_warp *w, const struct ptx_in
                                      uint32_t mask, int32_t n, int32_t bytes,
                                      bool is_plain)
 {
-    uint64_t host[PTX_LANES];
-    if (!access_locate(w, i, mask, &i->o[1], n * bytes, MACHINE_READ, host))
+    struct access_lanes lanes;
+    if (!access_locate(w, i, mask, &i->o[1], n * bytes, MACHINE_READ, &lanes))
         return MACHINE_FAULT;
     const struct ptx_operand *const d = i->o[0].kind == PTX_VECTOR ? i->o[0].items
                                                                    : &i->o[0];
@@ -105,15 +114,13 @@ ALWAYS_INLINE enum machine_next load(struct machine_warp *w, const struct ptx_in
         const uint64_t off = (uint64_t)(k * bytes);
         if (d[k].kind != PTX_REG)
             continue; /* "_" */
-        if (is_plain && bytes == 4)
-            load_words(machine_u32(w, d[k].slot), host, off, mask);
-        else if (is_plain && bytes == 8)
-            load_longs(machine_u64(w, d[k].slot), host, off, mask);
+        if (is_plain && lanes.pattern != ACCESS_SPARSE)
+            load_element(w, &d[k], &lanes, off, mask, n, bytes);
         else
-            load_any(w, &d[k], (i->option[3] & ACCESS_SIGNED) != 0, bytes, host, off,
+            load_any(w, &d[k], (i->option[3] & ACCESS_SIGNED) != 0, bytes, &lanes, off,
                      mask);
     }
-    access_order(w, i, mask, host, false);
+    access_order(w, i, mask, &lanes, false);
     return MACHINE_NEXT;
 }
 
@@ -124,36 +131,38 @@ ALWAYS_INLINE void write_bytes(uint64_t host, uint64_t v, int32_t bytes)
     memcpy((void *)(uintptr_t)host, &v, (size_t)bytes);
 }
 
-ALWAYS_INLINE void store_words(const uint32_t *s, const uint64_t host[PTX_LANES],
-                               uint64_t off, uint32_t mask)
+ALWAYS_INLINE void store_words(const uint32_t *s, const struct access_lanes *l,
+                               uint64_t off, uint32_t mask, int32_t n)
 {
-    if (mask == all_lanes && off == 0 && is_row(host, sizeof(*s))) {
-        memcpy((void *)(uintptr_t)host[0], s, PTX_LANES * sizeof(*s));
+    const uint64_t by = l->delta + off;
+    if (l->pattern == ACCESS_ROW) {
+        for (int32_t lane = 0; lane < PTX_LANES; lane++)
+            write_bytes(l->at[0] + by + (uint64_t)(lane * n * 4), s[lane], 4);
         return;
     }
     if (mask == all_lanes) {
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
-            write_bytes(host[lane] + off, s[lane], 4);
+            write_bytes(l->at[lane] + by, s[lane], 4);
         return;
     }
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
-        write_bytes(host[lane] + off, s[lane], 4);
+        write_bytes(l->at[lane] + by, s[lane], 4);
     }
 }
 
 static void store_any(struct machine_warp *w, const struct ptx_operand *s,
-                      int32_t bytes, const uint64_t host[PTX_LANES], uint64_t off,
+                      int32_t bytes, const struct access_lanes *l, uint64_t off,
                       uint32_t mask)
 {
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
         const uint64_t v = s->bytes == 4 ? machine_u32(w, s->slot)[lane]
                                          : machine_u64(w, s->slot)[lane];
-        write_bytes(host[lane] + off, v, bytes < 8 ? bytes : 8);
+        const uint64_t at = l->at[lane] + l->delta + off;
+        write_bytes(at, v, bytes < 8 ? bytes : 8);
         if (bytes == 16)
-            write_bytes(host[lane] + off + 8, machine_u64(w, s->slot)[PTX_LANES + lane],
-                        8);
+            write_bytes(at + 8, machine_u64(w, s->slot)[PTX_LANES + lane], 8);
     }
 }
 
@@ -161,18 +170,18 @@ ALWAYS_INLINE enum machine_next store(struct machine_warp *w, const struct ptx_i
                                       uint32_t mask, int32_t n, int32_t bytes,
                                       bool is_plain)
 {
-    uint64_t host[PTX_LANES];
-    if (!access_locate(w, i, mask, &i->o[0], n * bytes, MACHINE_WRITE, host))
+    struct access_lanes lanes;
+    if (!access_locate(w, i, mask, &i->o[0], n * bytes, MACHINE_WRITE, &lanes))
         return MACHINE_FAULT;
     const struct ptx_operand *const s = i->o[1].kind == PTX_VECTOR ? i->o[1].items
                                                                    : &i->o[1];
-    access_order(w, i, mask, host, true);
+    access_order(w, i, mask, &lanes, true);
     for (int32_t k = 0; k < n; k++) {
         const uint64_t off = (uint64_t)(k * bytes);
         if (is_plain && bytes == 4)
-            store_words(machine_u32(w, s[k].slot), host, off, mask);
+            store_words(machine_u32(w, s[k].slot), &lanes, off, mask, n);
         else
-            store_any(w, &s[k], bytes, host, off, mask);
+            store_any(w, &s[k], bytes, &lanes, off, mask);
     }
     return MACHINE_NEXT;
 }
@@ -185,6 +194,7 @@ ALWAYS_INLINE enum machine_next store(struct machine_warp *w, const struct ptx_i
     {                                                                                  \
         return what(w, i, mask, n, bytes, is_plain);                                   \
     }
+EXECUTOR(load_half, load, 1, 2, true)
 EXECUTOR(load_word, load, 1, 4, true)
 EXECUTOR(load_2_words, load, 2, 4, true)
 EXECUTOR(load_4_words, load, 4, 4, true)
@@ -200,8 +210,11 @@ static const struct {
     int32_t n, bytes;
     ptx_run_fn load, store;
 } plain[] = {
-    {1, 4, load_word, store_word},       {2, 4, load_2_words, store_2_words},
-    {4, 4, load_4_words, store_4_words}, {1, 8, load_long, NULL},
+    {1, 2, load_half, NULL},
+    {1, 4, load_word, store_word},
+    {2, 4, load_2_words, store_2_words},
+    {4, 4, load_4_words, store_4_words},
+    {1, 8, load_long, NULL},
     {2, 8, load_2_longs, NULL},
 };
 
@@ -214,7 +227,7 @@ static bool check_data(struct ptx_insn *i, int32_t operand, const struct access_
     struct ptx_operand *const o = &i->o[operand];
     const bool is_vector = o->kind == PTX_VECTOR;
     const int32_t n = is_vector ? o->n_items : 1;
-    *is_plain = f->bytes == 4 || f->bytes == 8;
+    *is_plain = f->bytes != 1 && f->bytes != 16 && (f->bytes != 2 || !f->is_signed);
     if (n != f->n)
         return false;
     for (int32_t k = 0; k < n; k++) {
@@ -224,7 +237,7 @@ static bool check_data(struct ptx_insn *i, int32_t operand, const struct access_
         /* a register may be wider than what moves, not narrower */
         if (item->kind == PTX_REG && item->bytes < f->bytes)
             return false;
-        *is_plain &= item->kind != PTX_REG || item->bytes == f->bytes;
+        *is_plain &= item->kind != PTX_REG || item->bytes == (f->bytes == 8 ? 8 : 4);
     }
     return true;
 }

@@ -9,9 +9,9 @@
 #include "emulator/runtime.h"
 
 static struct {
-    pthread_mutex_t lock;
-    int broken; /* a fault's error: it stays */
-} state = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_mutex_t lock; /* recursive: a signal handler may leave a call */
+    int broken;           /* a fault's error: it stays */
+} state = {.lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
 static _Thread_local int last_error;
 
 int runtime_enter(void)

@@ -5,9 +5,11 @@
  */
 #include <cuda_runtime_api.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "core/mem.h"
 #include "emulator/runtime.h"
+#include "emulator/settings.h"
 
 /* A graph, an executable one, or one that a stream is capturing */
 struct CUgraph_st {
@@ -147,6 +149,8 @@ static int graph_launch(const struct CUgraphExec_st *handle, struct CUstream_st 
     struct runtime_queue work = {NULL, NULL};
     int error = cudaSuccess;
     copy_work(&work, *at);
+    if (emulator_settings()->has_trace)
+        fprintf(stderr, "emulator: a graph\n");
     for (struct runtime_work *w;
          error == cudaSuccess && (w = runtime_queue_take(&work)) != NULL;)
         error = runtime_submit(stream, w);

@@ -234,6 +234,7 @@ struct attn_batch batch_attention(const struct batch *t)
     return (struct attn_batch){.n_rows = t->n_rows,
                                .n_seqs = t->n_seqs,
                                .n_groups = t->n_groups,
+                               .n_pages = t->n_pages,
                                .row_off = t->dev.row_off,
                                .first_pos = t->dev.first_pos,
                                .page_off = t->dev.page_off,

@@ -60,7 +60,8 @@ void model_release(struct model *m)
 
 struct weight model_weight(const struct model *m, enum param_role role, int64_t layer)
 {
-    if (role == PARAM_HEAD && m->hp.is_tied)
+    const bool is_head = role == PARAM_HEAD;
+    if (is_head && m->hp.is_tied)
         role = PARAM_EMBED;
     const struct param *const p = param_find(&m->table, role, layer);
     CHECK(p != NULL, "no parameter of role %d in layer %lld", (int)role,
@@ -70,7 +71,7 @@ struct weight model_weight(const struct model *m, enum param_role role, int64_t 
                            .dtype = m->dtype,
                            .layout = p->layout,
                            .n_mats = p->n_mats,
-                           .n = p->n,
+                           .n = is_head ? p->n_held : p->n,
                            .k = p->k};
 }
 
@@ -116,7 +117,7 @@ static void lay_out_head(struct acts *a, struct carver *c, const struct hparams 
     const int64_t m = a->max.n_head_rows;
     a->head_x = carve_f32(c, m, hp->d_model);
     a->head_xn = carve_product_rows(c, a, m, hp->d_model);
-    a->logits = carve_f32(c, m, hp->n_vocab);
+    a->logits = carve_f32(c, m, a->ld_logits);
     a->head_logp = carve_f32(c, m, 1);
     a->head_lse = carve_f32(c, m, 1);
     a->head_entropy = carve_f32(c, m, 1);
@@ -194,6 +195,7 @@ static struct acts acts_of(const struct model *m, const struct acts_limits *max)
 {
     const bool is_narrow = m->dtype == DTYPE_BF16;
     return (struct acts){.max = *max,
+                         .ld_logits = model_weight(m, PARAM_HEAD, -1).n,
                          .product_rows = is_narrow ? m->b->product_rows : DTYPE_F32,
                          .b = m->b};
 }
@@ -255,15 +257,20 @@ static void attention_fwd(const struct model *m, const struct acts *a,
 {
     const struct layer_acts *const la = &a->layers[l];
     struct backend *const b = m->b;
-    const struct hparams *const hp = &m->hp;
-    const int64_t n = t->n_rows, width = qkv_width(hp);
+    const int64_t n = t->n_rows;
     const struct weight w_qkv = model_weight(m, PARAM_QKV, l);
     b->gemm_fwd(b, la->qkv, acts_rows(a, la->xn1), &w_qkv, NULL, n);
-    b->rope(b, la->qkv, &m->rope, t->dev.pos, hp->n_heads + hp->n_kv_heads,
-            hp->head_dim, width, 1.0f, n);
     const struct attn_batch at = model_attention(m, t);
-    b->kv_write(b, la->cache, la->qkv + hp->n_heads * hp->head_dim, t->dev.dst_off,
-                t->dev.dst, hp->n_kv_heads, hp->head_dim, width, at.is_narrow, n);
+    const struct rope_kv kv = {.table = &m->rope,
+                               .pos = t->dev.pos,
+                               .dst_off = t->dev.dst_off,
+                               .dst = t->dev.dst,
+                               .n_heads = at.n_heads,
+                               .n_kv_heads = at.n_kv_heads,
+                               .head_dim = at.head_dim,
+                               .ld = at.ld_q,
+                               .is_narrow = at.is_narrow};
+    b->rope_kv_write(b, la->cache, la->qkv, &kv, n);
     b->attn_fwd(b, la->att, la->lse, la->qkv, la->cache, &at);
 }
 
@@ -273,15 +280,16 @@ static void experts_fwd(const struct model *m, struct acts *a,
 {
     struct backend *const b = m->b;
     const struct hparams *const hp = &m->hp;
-    const int64_t k = hp->top_k, nk = n * k;
-    const struct rows xn2 = acts_rows(a, la->xn2);
-    const struct weight w_router = model_weight(m, PARAM_ROUTER, l);
     const struct weight w_gate_up = model_weight(m, PARAM_GATE_UP, l);
-    b->gemm_fwd(b, la->router_logits, xn2, &w_router, NULL, n);
+    const struct moe_order order = {.off = la->off,
+                                    .src = la->src,
+                                    .place = la->place,
+                                    .n_experts = hp->n_experts,
+                                    .top_k = hp->top_k};
     model_route(m, a, la, l, n);
-    b->moe_sort(b, la->off, la->src, la->place, la->experts, hp->n_experts, k, n);
-    b->rows_gather(b, la->xg, a->product_rows, xn2, la->src, k, hp->d_model, nk);
-    b->gemm_fwd(b, la->gu, acts_rows(a, la->xg), &w_gate_up, la->off, nk);
+    b->moe_dispatch(b, la->xg, &order, la->experts, acts_rows(a, la->xn2), hp->d_model,
+                    n);
+    b->gemm_fwd(b, la->gu, acts_rows(a, la->xg), &w_gate_up, la->off, n * hp->top_k);
 }
 
 /* y (product rows) = the norm of what r sums up to, which goes to sum */

@@ -12,12 +12,14 @@ void model_route(const struct model *m, struct acts *a, const struct layer_acts 
 {
     struct backend *const b = m->b;
     const int64_t e = m->hp.n_experts, k = m->hp.top_k;
+    const struct weight w = model_weight(m, PARAM_ROUTER, l);
+    const struct rows x = acts_rows(a, la->xn2);
     if (a->is_replayed) { /* dweights: scratch of a backward that comes later */
-        b->router_fwd(b, a->own_experts + l * a->max.n_rows * k, a->dweights,
-                      la->router_logits, e, k, n);
+        b->route_fwd(b, a->own_experts + l * a->max.n_rows * k, a->dweights,
+                     la->router_logits, x, &w, k, n);
         b->router_given(b, la->weights, la->router_logits, la->experts, e, k, n);
     } else {
-        b->router_fwd(b, la->experts, la->weights, la->router_logits, e, k, n);
+        b->route_fwd(b, la->experts, la->weights, la->router_logits, x, &w, k, n);
     }
     if (a->is_counting) {
         double *const s = a->load + l * load_width(&m->hp);

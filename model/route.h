@@ -6,8 +6,8 @@
 
 #include "model/model.h"
 
-/* From la->router_logits of layer l (n rows): la->experts - under replay they are there
- * already - and la->weights; adds to the load while that is counted. */
+/* From la->xn2 of layer l (n rows): la->router_logits, la->experts - under replay they
+ * are there already - and la->weights; adds to the load while that is counted. */
 void model_route(const struct model *m, struct acts *a, const struct layer_acts *la,
                  int64_t l, int64_t n);
 

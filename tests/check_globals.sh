@@ -21,6 +21,7 @@ emulator/machine pool       # register files and shared memory, kept between lau
 emulator/memory table       # what kernels may reach
 emulator/settings once      # what the environment says,
 emulator/settings settings  # read at first use
+emulator/workers pool       # threads that help with launches
 emulator/runtime state     # the runtime is one per process: its lock and settings
 emulator/runtime last_error            # of a thread, for cudaGetLastError
 emulator/runtime_event events          # with valid handles

@@ -2,7 +2,7 @@
 # tests/cuda and grpo linked with libemulator.a in place of CUDA's runtime.
 #   make test T=emulated/cuda/test_gemm     make emulated-grpo
 EMULATED = $(O)/emulated
-EMULATED_TESTS := $(if $(and $(HAVE_CUDA),$(EMULATOR_LINKS)),$(patsubst tests/%.c,$(O)/tests/emulated/%,$(filter tests/cuda/%,$(TESTS))))
+EMULATED_TESTS := $(if $(HAVE_CUDA),$(patsubst tests/%.c,$(O)/tests/emulated/%,$(filter tests/cuda/%,$(TESTS))))
 
 .PHONY: emulated-grpo
 ifeq ($(HAVE_CUDA),)

@@ -40,7 +40,7 @@ check:
 
 # for tests/run_fuzz.sh and tools/install_deps.sh
 export FUZZ
-check-built: all tests $(if $(EMULATED_TESTS),emulated-grpo) $(if $(HAS_BUNDLE),gpu-bundle-some)
+check-built: all tests $(if $(HAVE_CUDA),emulated-grpo) $(if $(HAS_BUNDLE),gpu-bundle-some)
 	@O='$(O)' SKIP_SCRIPTS='$(SKIP_SCRIPTS)' tools/run_tests.sh $(TEST_BINS) $(EMULATED_TESTS) -- \
 	    $(foreach s,$(RUN_SCRIPTS) $(CHECK_SCRIPTS),$(call script_call,$(s)))
 

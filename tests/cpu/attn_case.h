@@ -112,6 +112,7 @@ OP_FN void case_init(struct attn_case *c, const struct attn_spec *p,
     c->a = (struct attn_batch){.n_rows = rows,
                                .n_seqs = n_seqs,
                                .n_groups = p->n_groups,
+                               .n_pages = c->page_off[n_seqs],
                                .n_heads = p->n_heads,
                                .n_kv_heads = p->n_kv_heads,
                                .head_dim = p->head_dim,
@@ -175,6 +176,7 @@ OP_FN void case_alone(struct attn_batch *a, const struct attn_case *c, int64_t n
     *a = c->a;
     a->n_rows = n;
     a->n_seqs = a->n_groups = 1;
+    a->n_pages = page_off[1];
     a->row_off = row_off;
     a->first_pos = first_pos;
     a->page_off = page_off;

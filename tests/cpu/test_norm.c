@@ -177,6 +177,20 @@ static void test_bwd(void **state)
         }
 }
 
+/* Rows too long for what a GPU's block keeps of them, in part and at all */
+static void test_wide(void **state)
+{
+    (void)state;
+    static const int64_t wide[] = {2600, 4608, 7000};
+    for (int j = 0; j < ARRAY_LEN(wide); j++) {
+        struct norm p;
+        norm_init(&p, 19, wide[j], DTYPE_BF16);
+        const struct op_out outs[] = {op_out(p.dx, p.m * p.w.k), op_out(p.dw, p.w.k)};
+        op_all(run_bwd, &p, outs, 2);
+        op_release(NULL);
+    }
+}
+
 /* Any row alone has the bits that it has in the batch; rows in two calls give the same
  * dw as in one. */
 static void test_split(void **state)
@@ -209,8 +223,8 @@ static void test_split(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {OP_TEST(test_fwd), OP_TEST(test_exact),
+    const struct CMUnitTest tests[] = {OP_TEST(test_fwd),   OP_TEST(test_exact),
                                        OP_TEST(test_order), OP_TEST(test_bwd),
-                                       OP_TEST(test_split)};
+                                       OP_TEST(test_split), OP_TEST(test_wide)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

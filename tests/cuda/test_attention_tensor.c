@@ -21,6 +21,9 @@ static const struct attn_spec specs[] = {
     {3, 3, 64, 100, 1, 3, 0, 200, 9, true},  /* window over blocks */
     {2, 2, 128, 1, 1, 2, 0, 70, 5, false},   /* sees itself only */
     {8, 8, 64, 0, 4, 4, 0, 1, 200, false},   /* decode */
+    {2, 2, 128, 0, 1, 3, 0, 600, 0, false},  /* more pages and tiles than stages */
+    {3, 1, 64, 0, 1, 40, 1, 9, 40, true},    /* a page of more sequences than lanes */
+    {4, 2, 128, 90, 2, 3, 2, 130, 60, true}, /* all at once */
 };
 
 /* Of the running case: its cache as rows, as pages of the device, and every slot */
@@ -63,9 +66,12 @@ static void run_bwd(struct backend *b, void *arg)
     case_bwd(b, &c);
 }
 
+/* Rows of half of the cases begin on 16 bytes */
 static void tensor_case(struct attn_case *c, const struct attn_spec *spec)
 {
     case_init(c, spec, op_random);
+    if (spec->max_rows % 20 == 10)
+        c->a.ld_q -= 3;
     c->a.scale = 1.0f / sqrtf((float)spec->head_dim);
     c->a.is_narrow = true;
     rows = op_floats(n_slots(c) * 2 * spec->n_kv_heads * spec->head_dim);

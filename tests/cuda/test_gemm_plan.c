@@ -52,7 +52,8 @@ static void test_plans_fit_the_device(void **state)
             gemm_plan_choose(&again, (enum gemm_form)(i % N_FORMS), s, d, aligned != 0);
             assert_memory_equal(&p, &again, sizeof(p));
             const bool may_wgmma = aligned && d->cc_major == 9 &&
-                                   gemm_plan_fits_wgmma(p.form, s);
+                                   gemm_plan_fits_wgmma(p.form, s) &&
+                                   !gemm_plan_is_narrow(p.form, s);
             assert_int_equal(p.kernel == GEMM_KERNEL_WGMMA, may_wgmma);
             assert_true((p.smem_bytes + 1024) * p.blocks_per_sm <=
                         d->smem_bytes + 1024);

@@ -22,9 +22,9 @@ static uint64_t cut(uint64_t a, int32_t bits)
 }
 static uint64_t bit(uint64_t a, int64_t k) { return k >= 0 && k < 64 ? a >> k & 1 : 0; }
 
-REF(and, a &b)
-REF(or, a | b)
-REF(xor, a ^ b)
+REF(and_bits, a &b)
+REF(or_bits, a | b)
+REF(xor_bits, a ^ b)
 REF(not16, cut(~a, 16))
 REF(not32, cut(~a, 32))
 REF(not64, ~a)
@@ -139,68 +139,69 @@ static uint64_t permuted(uint64_t a, uint64_t b, uint64_t c)
 }
 REF(prmt, permuted(a, b, c))
 
+static const struct {
+    const char *mnemonic, *sig;
+    ops_ref_fn ref;
+} BITS[] = {
+    {"and.b16", "222", and_bits},
+    {"and.b32", "444", and_bits},
+    {"and.b64", "888", and_bits},
+    {"or.b16", "222", or_bits},
+    {"or.b32", "444", or_bits},
+    {"or.b64", "888", or_bits},
+    {"xor.b16", "222", xor_bits},
+    {"xor.b32", "444", xor_bits},
+    {"xor.b64", "888", xor_bits},
+    {"not.b16", "22", not16},
+    {"not.b32", "44", not32},
+    {"not.b64", "88", not64},
+    {"cnot.b16", "22", cnot},
+    {"cnot.b32", "44", cnot},
+    {"cnot.b64", "88", cnot},
+    {"shl.b16", "224", shl16},
+    {"shl.b32", "444", shl32},
+    {"shl.b64", "884", shl64},
+    {"shr.b16", "224", shr_u16},
+    {"shr.b32", "444", shr_u32},
+    {"shr.b64", "884", shr_u64},
+    {"shr.u16", "224", shr_u16},
+    {"shr.u32", "444", shr_u32},
+    {"shr.u64", "884", shr_u64},
+    {"shr.s16", "224", shr_s16},
+    {"shr.s32", "444", shr_s32},
+    {"shr.s64", "884", shr_s64},
+    {"shf.l.wrap.b32", "4444", shf_l_wrap},
+    {"shf.r.wrap.b32", "4444", shf_r_wrap},
+    {"shf.l.clamp.b32", "4444", shf_l_clamp},
+    {"shf.r.clamp.b32", "4444", shf_r_clamp},
+    {"popc.b32", "44", popc},
+    {"popc.b64", "48", popc},
+    {"clz.b32", "44", clz32},
+    {"clz.b64", "48", clz64},
+    {"brev.b32", "44", brev32},
+    {"brev.b64", "88", brev64},
+    {"bfind.u32", "44", bfind_u32},
+    {"bfind.s32", "44", bfind_s32},
+    {"bfind.u64", "48", bfind_u64},
+    {"bfind.s64", "48", bfind_s64},
+    {"bfind.shiftamt.u32", "44", shiftamt_u32},
+    {"bfind.shiftamt.s32", "44", shiftamt_s32},
+    {"bfind.shiftamt.u64", "48", shiftamt_u64},
+    {"bfind.shiftamt.s64", "48", shiftamt_s64},
+    {"bfe.u32", "4444", bfe_u32},
+    {"bfe.s32", "4444", bfe_s32},
+    {"bfe.u64", "8844", bfe_u64},
+    {"bfe.s64", "8844", bfe_s64},
+    {"bfi.b32", "44444", bfi32},
+    {"bfi.b64", "88844", bfi64},
+    {"prmt.b32", "4444", prmt},
+};
+
 static void test_bits(void **state)
 {
     (void)state;
-    const struct {
-        const char *mnemonic, *sig;
-        ops_ref_fn ref;
-    } CASES[] = {
-        {"and.b16", "222", and},
-        {"and.b32", "444", and},
-        {"and.b64", "888", and},
-        {"or.b16", "222", or },
-        {"or.b32", "444", or },
-        {"or.b64", "888", or },
-        {"xor.b16", "222", xor},
-        {"xor.b32", "444", xor},
-        {"xor.b64", "888", xor},
-        {"not.b16", "22", not16},
-        {"not.b32", "44", not32},
-        {"not.b64", "88", not64},
-        {"cnot.b16", "22", cnot},
-        {"cnot.b32", "44", cnot},
-        {"cnot.b64", "88", cnot},
-        {"shl.b16", "224", shl16},
-        {"shl.b32", "444", shl32},
-        {"shl.b64", "884", shl64},
-        {"shr.b16", "224", shr_u16},
-        {"shr.b32", "444", shr_u32},
-        {"shr.b64", "884", shr_u64},
-        {"shr.u16", "224", shr_u16},
-        {"shr.u32", "444", shr_u32},
-        {"shr.u64", "884", shr_u64},
-        {"shr.s16", "224", shr_s16},
-        {"shr.s32", "444", shr_s32},
-        {"shr.s64", "884", shr_s64},
-        {"shf.l.wrap.b32", "4444", shf_l_wrap},
-        {"shf.r.wrap.b32", "4444", shf_r_wrap},
-        {"shf.l.clamp.b32", "4444", shf_l_clamp},
-        {"shf.r.clamp.b32", "4444", shf_r_clamp},
-        {"popc.b32", "44", popc},
-        {"popc.b64", "48", popc},
-        {"clz.b32", "44", clz32},
-        {"clz.b64", "48", clz64},
-        {"brev.b32", "44", brev32},
-        {"brev.b64", "88", brev64},
-        {"bfind.u32", "44", bfind_u32},
-        {"bfind.s32", "44", bfind_s32},
-        {"bfind.u64", "48", bfind_u64},
-        {"bfind.s64", "48", bfind_s64},
-        {"bfind.shiftamt.u32", "44", shiftamt_u32},
-        {"bfind.shiftamt.s32", "44", shiftamt_s32},
-        {"bfind.shiftamt.u64", "48", shiftamt_u64},
-        {"bfind.shiftamt.s64", "48", shiftamt_s64},
-        {"bfe.u32", "4444", bfe_u32},
-        {"bfe.s32", "4444", bfe_s32},
-        {"bfe.u64", "8844", bfe_u64},
-        {"bfe.s64", "8844", bfe_s64},
-        {"bfi.b32", "44444", bfi32},
-        {"bfi.b64", "88844", bfi64},
-        {"prmt.b32", "4444", prmt},
-    };
-    for (int64_t k = 0; k < ARRAY_LEN(CASES); k++)
-        ops_check(CASES[k].mnemonic, CASES[k].sig, CASES[k].ref);
+    for (int64_t k = 0; k < ARRAY_LEN(BITS); k++)
+        ops_check(BITS[k].mnemonic, BITS[k].sig, BITS[k].ref);
 }
 
 /* a = 0x33221100 and b = 0x77665544: byte k of b:a is 0x11 * k */

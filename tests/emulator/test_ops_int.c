@@ -48,7 +48,8 @@ static wide compute(enum op op, wide a, wide b, wide c, int32_t bits)
         return (wide)((unsigned __int128)a * (unsigned __int128)b);
     case MAD_LO:
     case MAD_WIDE:
-        return (wide)((unsigned __int128)a * (unsigned __int128)b) + c;
+        return (wide)((unsigned __int128)a * (unsigned __int128)b +
+                      (unsigned __int128)c);
     case DIV:
         return b == 0 ? -1 : a / b;
     case REM:

@@ -3,12 +3,11 @@
  * against loops over single elements, with every swizzle, coordinates outside on either
  * side, and strides of elements.
  */
-#include "tests/emulator/run_ptx.h"
+#include "tests/emulator/async_case.h"
 
 #include <stdlib.h>
 
 #include "emulator/async.h"
-#include "emulator/settings.h"
 
 enum { U8, U16, U32, I32, U64, I64, F16, F32, F64, BF16 }; /* CUtensorMapDataType */
 
@@ -20,13 +19,6 @@ struct tensor_case {
     uint32_t box[MAX_RANK], step[MAX_RANK];
     int32_t coord[MAX_RANK];
 };
-
-static void set_early(bool is_early)
-{
-    struct emulator_settings s = *emulator_settings();
-    s.is_async_early = is_early;
-    emulator_settings_override(&s);
-}
 
 /* Rows padded to 16 bytes, one multiple further than need be. */
 static void strides_of(const struct tensor_case *c, uint64_t stride[MAX_RANK])

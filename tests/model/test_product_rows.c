@@ -61,6 +61,14 @@ static void rounding_dw(struct backend *b, float *dw, struct rows dy, struct row
     release(half_x);
 }
 
+static void rounding_route(struct backend *b, int32_t *experts, float *weights,
+                           float *logits, struct rows x, const struct weight *w,
+                           int64_t top_k, int64_t m)
+{
+    rounding_fwd(b, logits, x, w, NULL, m);
+    b->router_fwd(b, experts, weights, logits, w->n, top_k, m);
+}
+
 static void run(struct small_run *r, struct small_model *s, enum acts_mode mode,
                 enum dtype product_rows)
 {
@@ -89,6 +97,7 @@ static void test_same_bits(void **state)
         assert_int_equal(small_model_init(&s, &small_shapes[k / 2], DTYPE_BF16, 11), 0);
         cpu = s.b;
         s.b.gemm_fwd = rounding_fwd;
+        s.b.route_fwd = rounding_route;
         s.b.gemm_dx = rounding_dx;
         s.b.gemm_dw = rounding_dw;
         run(&wide, &s, mode, DTYPE_F32);
