@@ -32,7 +32,8 @@
 extern "C" {
 #endif
 
-enum { KV_BLOCK = 64 }; /* keys per page; the unit of the online softmax */
+enum { KV_BLOCK = 64 };     /* keys per page; the unit of the online softmax */
+enum { HEAD_SLICE = 4096 }; /* columns of logits whose exponentials are added as one */
 
 /*
  * Attention over paged keys and values. A page holds KV_BLOCK positions of one layer:
@@ -229,7 +230,12 @@ struct adamw_args {
   /* y = a + b, n elements; may be in place */                                         \
   X(add, (struct backend *b, float *y, const float *a, const float *c, int64_t n))     \
   /* For rows of logits (m, ld) over the first v of ld columns, z = logits * inv_temp: \
-   * logp = z[target] - lse, lse, entropy = lse - sum p z. Any output may be NULL */   \
+   * logp = z[target] - lse, lse, entropy = lse - sum p z. Any output may be NULL.     \
+   * Per slice of HEAD_SLICE columns, with its maximum x (0 if -inf), by the row rule: \
+   * S = sum of exp(z - x), W = of exp(z - x) (z - x). With the row's maximum m, slices\
+   * ascending, b = exp(x - m): sum = fma(S, b, sum),                                  \
+   * w = fma(fma(x - m, S, W), b, w); lse = m + log sum, entropy = log sum - w / sum.  \
+   * z - x and x - m below -200 count as -200 there, in w */                           \
   X(logprob_fwd, (struct backend *b, float *logp, float *lse, float *entropy,          \
                   const float *logits, const int32_t *target, float inv_temp,          \
                   int64_t v, int64_t ld, int64_t m))                                   \

@@ -1,8 +1,9 @@
 /*
  * Log-probability, log-sum-exp and entropy of tokens under rows of logits, and the
- * gradient of the first and the last. Two passes over a row: the maximum, then the sums
- * of e = exp(z - max) and of e (z - max). Entropy is taken from the latter, log(sum) -
- * sum(e (z - max)) / sum, which equals lse - sum p z without its cancellation.
+ * gradient of the first and the last. Two passes over a row: the maximum, then slice by
+ * slice the sums of e = exp(z - max) and of e (z - max), first with the slice's maximum
+ * (core/ops.h). Entropy is taken from the latter, log(sum) - sum(e (z - max)) / sum,
+ * which equals lse - sum p z without its cancellation.
  *
  * Backward: d logp / d z_j = [j = target] - p_j, d H / d z_j = -p_j (z_j - lse + H).
  */
@@ -10,24 +11,49 @@
 
 #include <omp.h>
 
+static float slice_max(const float *logits, v16 scale, int64_t n)
+{
+    v16 max = v16_set1(-INFINITY);
+    for (int64_t i = 0; i < n; i += V16)
+        max = v16_max(max, head_z(logits + i, scale, v16_left(n, i)));
+    return v16_hmax(max);
+}
+
+/* s->sum and *weighted += a slice's, brought to the row's maximum */
+static void add_slice(struct head_stats *s, float *weighted, const float *logits,
+                      v16 scale, int64_t n)
+{
+    const float max = slice_max(logits, scale, n);
+    const v16 m = v16_set1(max > -INFINITY ? max : 0.0f); /* -inf - -inf is no number */
+    v16 sum = v16_zero(), products = v16_zero();
+    for (int64_t i = 0; i < n; i += V16) {
+        const v16 t = v16_sub(head_z(logits + i, scale, v16_left(n, i)), m);
+        const v16 e = v16_exp(t);
+        sum = v16_add(sum, e);
+        products = v16_fma(e, head_finite(t), products);
+    }
+    const float own = v16_sum(sum), t = max - s->max, by = vm_exp(t);
+    const float shift = t < head_lowest ? head_lowest : t;
+    s->sum = fmaf(own, by, s->sum);
+    *weighted = fmaf(fmaf(shift, own, v16_sum(products)), by, *weighted);
+}
+
 struct head_stats CPU_NAME(head_row)(const float *logits, float inv_temp, int64_t v)
 {
     const v16 scale = v16_set1(inv_temp);
-    v16 max = v16_set1(-INFINITY), sum = v16_zero(), weighted = v16_zero();
-    for (int64_t i = 0; i < v; i += V16)
-        max = v16_max(max, head_z(logits + i, scale, v16_left(v, i)));
-    struct head_stats s = {.max = v16_hmax(max)};
-    const v16 m = v16_set1(s.max);
-    for (int64_t i = 0; i < v; i += V16) {
-        const v16 t = v16_sub(head_z(logits + i, scale, v16_left(v, i)), m);
-        const v16 e = v16_exp(t);
-        sum = v16_add(sum, e);
-        weighted = v16_fma(e, head_finite(t), weighted);
+    struct head_stats s = {.max = -INFINITY};
+    float weighted = 0;
+    for (int64_t i = 0; i < v; i += HEAD_SLICE) {
+        const float max = slice_max(logits + i, scale,
+                                    v - i < HEAD_SLICE ? v - i : HEAD_SLICE);
+        s.max = s.max > max ? s.max : max;
     }
-    s.sum = v16_sum(sum);
+    for (int64_t i = 0; i < v; i += HEAD_SLICE)
+        add_slice(&s, &weighted, logits + i, scale,
+                  v - i < HEAD_SLICE ? v - i : HEAD_SLICE);
     const float log_sum = vm_log(s.sum);
     s.lse = s.max + log_sum;
-    s.entropy = log_sum - v16_sum(weighted) / s.sum;
+    s.entropy = log_sum - weighted / s.sum;
     return s;
 }
 

@@ -1,6 +1,9 @@
 /*
  * Drawing a token per row; the algorithm is cpu/sample.c's, and so is the order of
- * every sum that decides. A block is a row and goes on with another when done.
+ * every sum that decides. Three kernels: the rows' softmax (head.cu); sums of chunks of
+ * the rows that draw from all their ids; the draw, in which a block is a row and goes
+ * on with another when done. Sums of doubles in the order of ids are one thread's,
+ * eight terms at a time.
  *
  * A cut keeps the logits above `smallest`, and of its equals those up to id last_tie.
  * Histograms of probability mass keep the CPU's four ways: a warp each, whose lanes add
@@ -25,7 +28,7 @@ struct row {
 };
 
 struct sample_shared {
-    struct head_shared head;
+    struct head_stats stats;
     float e[CHUNK];
     double value;
     int64_t id, list[HEAD_THREADS];
@@ -60,35 +63,41 @@ static __device__ __forceinline__ float e_at(const struct row *row, int64_t i)
     return z > smallest || (z == smallest && i <= row->cut.last_tie) ? e : 0.0f;
 }
 
-/* sums[c] of every chunk of 512 by the row rule; a half warp a chunk */
+/* The sum of chunk c by the row rule, in all lanes of a half warp */
+static __device__ __forceinline__ float chunk_sum(const struct row *row, int64_t c)
+{
+    const int64_t end = min((c + 1) * CHUNK, row->v);
+    float acc = 0;
+#pragma unroll 8
+    for (int64_t i = c * CHUNK + threadIdx.x % LANES; i < end; i += LANES)
+        acc = acc + e_at(row, i);
+    return fold_sum(acc);
+}
+
+/* sums[c] of every chunk of 512; a half warp a chunk */
 static __device__ void chunk_sums(float *sums, const struct row *row)
 {
     const int64_t n_chunks = (row->v + CHUNK - 1) / CHUNK;
-    const int lane = threadIdx.x % LANES;
     for (int64_t c0 = 0; c0 < n_chunks; c0 += HALF_WARPS) {
         const int64_t c = c0 + threadIdx.x / LANES;
-        float acc = 0;
-#pragma unroll 8
-        for (int64_t i = c * CHUNK + lane; i < (c + 1) * CHUNK && i < row->v;
-             i += LANES)
-            acc = acc + e_at(row, i);
-        acc = fold_sum(acc);
-        if (lane == 0 && c < n_chunks)
-            sums[c] = acc;
+        const float sum = chunk_sum(row, c);
+        if (threadIdx.x % LANES == 0 && c < n_chunks)
+            sums[c] = sum;
     }
     __syncthreads();
 }
 
-/* Leaves the chunks' sums in `sums` */
+/* exp(z - max) of all that is kept. With a cut, leaves the chunks' sums in `sums`. */
 static __device__ double kept_mass(struct sample_shared *s, float *sums,
                                    const struct row *row, float sum)
 {
     const int64_t n_chunks = (row->v + CHUNK - 1) / CHUNK;
-    chunk_sums(sums, row);
     if (!row->cut.is_on)
         return (double)sum;
+    chunk_sums(sums, row);
     if (threadIdx.x == 0) {
         double mass = 0;
+#pragma unroll 8
         for (int64_t c = 0; c < n_chunks; c++)
             mass += (double)sums[c];
         s->value = mass;
@@ -220,19 +229,35 @@ static __device__ struct cut find_cut(struct sample_shared *s, double *ways,
     return cut;
 }
 
-/* Thread 0: where in the chunk's e the running sum passes `want`, else the last of
- * non-zero mass, else 0. */
-static __device__ int64_t scan_chunk(const float *e, int64_t n, double want)
+/* Where the running sum of x passes `want`, else the last above 0, else 0; *before: the
+ * sum before it, if passed. x is not negative, so that the sum of eight tells whether
+ * one of them passes. */
+static __device__ int64_t walk(const float *x, int64_t n, double want, double *before)
 {
+    enum { AHEAD = 8 };
     double sum = 0;
-    int64_t last = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (!(e[i] > 0))
-            continue;
-        last = i;
-        sum += (double)e[i];
-        if (sum > want)
+    int64_t last = 0, i = 0;
+    for (; i + AHEAD <= n; i += AHEAD) {
+        double after = sum;
+        int64_t positive = last;
+#pragma unroll
+        for (int j = 0; j < AHEAD; j++) {
+            after += (double)x[i + j];
+            positive = x[i + j] > 0 ? i + j : positive;
+        }
+        if (after > want)
             break;
+        sum = after;
+        last = positive;
+    }
+    for (; i < n; i++) {
+        const double after = sum + (double)x[i];
+        if (after > want) {
+            *before = sum;
+            return i;
+        }
+        last = x[i] > 0 ? i : last;
+        sum = after;
     }
     return last;
 }
@@ -242,53 +267,39 @@ static __device__ int64_t draw(struct sample_shared *s, const float *sums,
 {
     const int64_t n_chunks = (row->v + CHUNK - 1) / CHUNK;
     if (threadIdx.x == 0) {
-        double sum = 0, left = INFINITY;
-        int64_t chunk = 0;
-        for (int64_t c = 0; c < n_chunks; c++) {
-            const double here = (double)sums[c];
-            const bool is_passed = sum + here > want;
-            if (is_passed || here > 0)
-                chunk = c;
-            if (is_passed) {
-                left = want - sum;
-                break;
-            }
-            sum += here;
-        }
-        s->id = chunk * CHUNK;
-        s->value = left;
+        double before = -INFINITY; /* not passed: all of the chunk is walked */
+        s->id = walk(sums, n_chunks, want, &before) * CHUNK;
+        s->value = want - before;
     }
     __syncthreads();
     const int64_t first = s->id;
     const int64_t n = row->v - first < CHUNK ? row->v - first : CHUNK;
-    for (int64_t i = threadIdx.x; i < n; i += HEAD_THREADS)
-        s->e[i] = e_at(row, first + i);
+    for (int64_t i = threadIdx.x; i < n; i += HEAD_THREADS) {
+        const float e = e_at(row, first + i);
+        s->e[i] = e > 0 ? e : 0; /* NaN has no mass */
+    }
     __syncthreads();
-    if (threadIdx.x == 0)
-        s->id = first + scan_chunk(s->e, n, s->value);
+    if (threadIdx.x == 0) {
+        double before;
+        s->id = first + walk(s->e, n, s->value, &before);
+    }
     __syncthreads();
     return s->id;
 }
 
-static __device__ int64_t first_max(struct sample_shared *s, const struct row *row)
+/* Whether a row draws from all its ids */
+static __device__ __forceinline__ bool takes_all(const struct sample_row *how,
+                                                 int64_t v)
 {
-    int64_t best = row->v;
-    for (int64_t i = threadIdx.x; i < row->v && best == row->v; i += HEAD_THREADS)
-        if (z_at(row, i) == row->max)
-            best = i;
-    s->list[threadIdx.x] = best;
-    __syncthreads();
-    for (int t = 0; t < HEAD_THREADS; t++)
-        best = s->list[t] < best ? s->list[t] : best;
-    return best < row->v ? best : 0;
+    return how->temperature != 0 && (how->top_k <= 0 || how->top_k >= v) &&
+           !(how->top_p < 1);
 }
 
+/* sums: of the chunks if the row takes all */
 static __device__ int64_t sample_id(struct sample_shared *s, double *ways, float *sums,
                                     struct row *row, const struct sample_row *how,
                                     float sum)
 {
-    if (how->temperature == 0)
-        return first_max(s, row);
     if (how->top_k > 0 && how->top_k < row->v) {
         row->cut = find_cut(s, ways, row, false, (double)how->top_k);
         find_last_tie(s, row, &row->cut);
@@ -302,31 +313,72 @@ static __device__ int64_t sample_id(struct sample_shared *s, double *ways, float
         find_last_tie(s, row, &by_p);
         row->cut = by_p;
     }
+    if (!row->cut.is_on && !takes_all(how, row->v))
+        chunk_sums(sums, row); /* nothing to cut: all NaN */
     const float u = philox_uniform(how->seed, (uint32_t)how->stream, how->counter);
     const double mass = kept_mass(s, sums, row, sum);
     return draw(s, sums, row, (double)u * mass);
 }
 
-/* scratch: (gridDim.x, RADIX, WAYS) doubles */
-static __global__ void k_sample(int32_t *token, float *logp, const float *logits,
-                                const struct sample_row *rows, double *scratch,
-                                int64_t v, int64_t ld, int64_t m)
+struct sample_job {
+    int32_t *token;
+    float *logp;
+    const float *logits;
+    const struct sample_row *rows;
+    const struct head_slice *slices; /* (m, head_n_slices(v)) */
+    float *sums;                     /* (m, chunks) of rows that take all */
+    double *ways;                    /* (blocks, RADIX, WAYS) */
+    int64_t v, ld, m, n_chunks, n_slices;
+};
+
+static __device__ __forceinline__ struct row row_of(const struct sample_job *f,
+                                                    int64_t r)
+{
+    struct row row = {};
+    row.logits = f->logits + r * f->ld;
+    row.v = f->v;
+    row.inv_temp = head_inv_temp(f->rows[r].temperature);
+    return row;
+}
+
+/* blockIdx: row, HALF_WARPS chunks of it */
+static __global__ void __launch_bounds__(HEAD_THREADS) k_chunk_sums(struct sample_job f)
+{
+    const int64_t r = blockIdx.x;
+    const int64_t c = (int64_t)blockIdx.y * HALF_WARPS + threadIdx.x / LANES;
+    if (!takes_all(&f.rows[r], f.v))
+        return;
+    struct row row = row_of(&f, r);
+    row.max = -INFINITY;
+#pragma unroll 8
+    for (int64_t i = 0; i < f.n_slices; i++)
+        row.max = larger(row.max, f.slices[r * f.n_slices + i].max);
+    const float sum = chunk_sum(&row, c);
+    if (threadIdx.x % LANES == 0 && c < f.n_chunks)
+        f.sums[r * f.n_chunks + c] = sum;
+}
+
+static __global__ void __launch_bounds__(HEAD_THREADS) k_sample(struct sample_job f)
 {
     __shared__ struct sample_shared s;
-    extern __shared__ float sums[]; /* (chunks of a row) */
-    double *const ways = scratch + (int64_t)blockIdx.x * RADIX * WAYS;
-    for (int64_t r = blockIdx.x; r < m; r += gridDim.x) {
-        const float t = rows[r].temperature;
-        struct row row = {};
-        row.logits = logits + r * ld;
-        row.v = v;
-        row.inv_temp = t == 0 ? 1.0f : 1.0f / t;
-        const struct head_stats stats = head_row(&s.head, row.logits, row.inv_temp, v);
-        row.max = stats.max;
-        const int64_t id = sample_id(&s, ways, sums, &row, &rows[r], stats.sum);
+    extern __shared__ float sums[]; /* (chunks) */
+    double *const ways = f.ways + (int64_t)blockIdx.x * RADIX * WAYS;
+    for (int64_t r = blockIdx.x; r < f.m; r += gridDim.x) {
+        const struct sample_row *const how = &f.rows[r];
+        struct row row = row_of(&f, r);
+        if (threadIdx.x == 0)
+            s.stats = head_combine(f.slices + r * f.n_slices, f.n_slices);
+        if (takes_all(how, f.v))
+            for (int64_t c = threadIdx.x; c < f.n_chunks; c += HEAD_THREADS)
+                sums[c] = f.sums[r * f.n_chunks + c];
+        __syncthreads();
+        row.max = s.stats.max;
+        const int64_t id = how->temperature == 0
+                               ? s.stats.first
+                               : sample_id(&s, ways, sums, &row, how, s.stats.sum);
         if (threadIdx.x == 0) {
-            token[r] = (int32_t)id;
-            logp[r] = z_at(&row, id) - stats.lse;
+            f.token[r] = (int32_t)id;
+            f.logp[r] = z_at(&row, id) - s.stats.lse;
         }
         __syncthreads();
     }
@@ -336,16 +388,28 @@ void cuda_sample_fwd(struct backend *b, int32_t *token, float *logp,
                      const float *logits, const struct sample_row *rows, int64_t v,
                      int64_t ld, int64_t m)
 {
+    struct sample_job f = {token, logp, logits, rows, NULL, NULL, NULL, v, ld, m, 0, 0};
     const int64_t most = (int64_t)cuda_state(b)->n_sms * BLOCKS_PER_SM;
     const int64_t n_blocks = m < most ? m : most;
+    f.n_chunks = (v + CHUNK - 1) / CHUNK;
+    f.n_slices = head_n_slices(v);
     /* whole vectors and one more: the compiler reads ahead of the loops */
-    const size_t bytes = (size_t)((v + CHUNK - 1) / CHUNK + 7) / 4 * 4 * sizeof(float);
+    const size_t bytes = (size_t)(f.n_chunks + 7) / 4 * 4 * sizeof(float);
     CHECK(v >= 1 && bytes <= 16384, "%lld columns", (long long)v);
     if (m == 0)
         return;
-    double *const scratch = (double *)cuda_scratch(
-        b, (size_t)(n_blocks * RADIX * WAYS) * sizeof(double));
-    k_sample<<<(unsigned)n_blocks, HEAD_THREADS, bytes, cuda_stream(b)>>>(
-        token, logp, logits, rows, scratch, v, ld, m);
+    const size_t n_ways = (size_t)(n_blocks * RADIX * WAYS);
+    const size_t n_slices = (size_t)(m * f.n_slices);
+    f.ways = (double *)cuda_scratch(b, n_ways * sizeof(double) +
+                                           n_slices * sizeof(struct head_slice) +
+                                           (size_t)(m * f.n_chunks) * sizeof(float));
+    struct head_slice *const slices = (struct head_slice *)(f.ways + n_ways);
+    f.slices = slices;
+    f.sums = (float *)(slices + n_slices);
+    head_slices(b, slices, logits, 0, rows, v, ld, m);
+    const dim3 grid(cuda_blocks(m, 1), cuda_blocks(f.n_chunks, HALF_WARPS));
+    k_chunk_sums<<<grid, HEAD_THREADS, 0, cuda_stream(b)>>>(f);
+    cuda_launched(b, "sample_fwd: chunks");
+    k_sample<<<(unsigned)n_blocks, HEAD_THREADS, bytes, cuda_stream(b)>>>(f);
     cuda_launched(b, "sample_fwd");
 }

@@ -2,6 +2,7 @@
  * Log-probabilities: the sums' order bit for bit through uniform rows, values against
  * double, gradients against slopes, -inf logits, padding columns, row invariance.
  */
+#include "cpu/vmath.h"
 #include "tests/cpu/op_check.h"
 
 struct head {
@@ -111,6 +112,71 @@ static void test_fwd(void **state)
             const double rel = tol_softmax(p.v, 10 * tol_unit, 20);
             op_assert_close((double)p.lse[r], s.lse, rel + 30 * tol_unit, "lse", r);
             op_assert_close((double)p.logp[r], s.logp, rel + 60 * tol_unit, "logp", r);
+            op_assert_close((double)p.entropy[r], s.entropy, 22 * rel, "entropy", r);
+        }
+        op_release(NULL);
+    }
+}
+
+/* The contract's order, read plainly */
+static void plain_row(float *lse, float *entropy, const struct head *p, int64_t r)
+{
+    float e[HEAD_SLICE], t[HEAD_SLICE], max = -INFINITY, sum = 0, weighted = 0;
+    const float *const row = p->logits + r * p->ld;
+    for (int64_t i = 0; i < p->v; i++)
+        max = fmaxf(max, row[i] * p->inv_temp);
+    for (int64_t first = 0; first < p->v; first += HEAD_SLICE) {
+        const int64_t n = p->v - first < HEAD_SLICE ? p->v - first : HEAD_SLICE;
+        float top = -INFINITY;
+        for (int64_t i = 0; i < n; i++)
+            top = fmaxf(top, row[first + i] * p->inv_temp);
+        for (int64_t i = 0; i < n; i++) {
+            t[i] = row[first + i] * p->inv_temp - (top > -INFINITY ? top : 0);
+            e[i] = vm_exp(t[i]);
+            t[i] = fmaxf(t[i], -200);
+        }
+        const float own = op_row_sum(e, NULL, n), by = vm_exp(top - max);
+        sum = fmaf(own, by, sum);
+        weighted = fmaf(fmaf(fmaxf(top - max, -200), own, op_row_sum(e, t, n)), by,
+                        weighted);
+    }
+    *lse = max + vm_log(sum);
+    *entropy = vm_log(sum) - weighted / sum;
+}
+
+/* Several slices, the last one short or a single column, one of them without mass: the
+ * plain order's bits, and near the values in double */
+static void test_slices(void **state)
+{
+    (void)state;
+    static const int64_t widths[] = {HEAD_SLICE, HEAD_SLICE + 1, 3 * HEAD_SLICE + 333};
+    for (int i = 0; i < ARRAY_LEN(widths); i++) {
+        static double logits[4 * HEAD_SLICE];
+        struct head p;
+        head_init(&p, 3, widths[i], widths[i] + i);
+        float *const x = op_floats(3 * p.ld);
+        memcpy(x, p.logits, (size_t)(3 * p.ld) * sizeof(float));
+        for (int64_t j = 0; j < HEAD_SLICE && i == 2; j++)
+            x[p.ld + HEAD_SLICE + j] = j % 2 ? -INFINITY : -800;
+        for (int64_t j = 0; j < HEAD_SLICE && i == 2; j++)
+            x[2 * p.ld + HEAD_SLICE + j] = -INFINITY;
+        p.logits = x;
+        p.target[1] = p.target[2] = 0;
+        const struct op_out outs[] = {op_out(p.logp, p.m), op_out(p.lse, p.m),
+                                      op_out(p.entropy, p.m)};
+        op_all(run_fwd, &p, outs, 3);
+        struct row s = {.logits = logits};
+        for (int64_t r = 0; r < p.m; r++) {
+            float lse, entropy;
+            plain_row(&lse, &entropy, &p, r);
+            op_assert_bits(p.lse + r, &lse, 1, "lse");
+            op_assert_bits(p.entropy + r, &entropy, 1, "entropy");
+            load_row(&s, &p, r);
+            for (int64_t j = 0; j < p.v; j++) /* 0 times -inf is no number */
+                s.logits[j] = fmax(s.logits[j], -1000);
+            row_stats(&s);
+            const double rel = tol_softmax(p.v, 10 * tol_unit, 20);
+            op_assert_close((double)p.lse[r], s.lse, rel + 30 * tol_unit, "lse", r);
             op_assert_close((double)p.entropy[r], s.entropy, 22 * rel, "entropy", r);
         }
         op_release(NULL);
@@ -243,8 +309,9 @@ static void test_nan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OP_TEST(test_fwd), OP_TEST(test_exact), OP_TEST(test_minus_inf),
-        OP_TEST(test_bwd), OP_TEST(test_alone), OP_TEST(test_nan),
+        OP_TEST(test_fwd),    OP_TEST(test_exact), OP_TEST(test_minus_inf),
+        OP_TEST(test_bwd),    OP_TEST(test_alone), OP_TEST(test_nan),
+        OP_TEST(test_slices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

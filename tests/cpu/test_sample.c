@@ -7,7 +7,7 @@
 #include "core/rng.h"
 #include "tests/cpu/op_check.h"
 
-enum { MAX_V = 1500 };
+enum { LONG_V = 2 * HEAD_SLICE + 700, MAX_V = LONG_V };
 
 struct sample {
     int32_t *token;
@@ -157,6 +157,32 @@ static void test_cuts(void **state)
     }
 }
 
+/* Rows of several slices, whole and cut, greedy with the maximum in a later slice */
+static void test_long(void **state)
+{
+    (void)state;
+    struct sample p;
+    sample_init(&p, 12, LONG_V, wide);
+    for (int64_t r = 0; r < p.m; r++) {
+        p.rows[r].top_k = r % 3 == 1 ? 900 : 0;
+        p.rows[r].top_p = r % 4 == 2 ? 0.7f : 1;
+        p.rows[r].temperature = r % 2 ? 0.8f : 1.3f;
+    }
+    check_all(&p);
+    float *const x = op_floats(p.m * p.ld);
+    memcpy(x, p.logits, (size_t)(p.m * p.ld) * sizeof(float));
+    for (int64_t r = 0; r < p.m; r++) {
+        p.rows[r].temperature = 0;
+        x[r * p.ld + r * 700 + 80] = x[r * p.ld + LONG_V - 1] = 50;
+    }
+    p.logits = x;
+    const struct op_out outs[] = {{p.token, (size_t)p.m * sizeof(int32_t)},
+                                  op_out(p.logp, p.m)};
+    op_all(run, &p, outs, 2);
+    for (int64_t r = 0; r < p.m; r++)
+        assert_int_equal(p.token[r], r * 700 + 80);
+}
+
 /* Every logit equal: the lowest ids are kept, exactly top_k or ceil(top_p v) of them.
  */
 static void test_equal(void **state)
@@ -295,7 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OP_TEST(test_cuts),      OP_TEST(test_equal),     OP_TEST(test_greedy),
         OP_TEST(test_frequency), OP_TEST(test_minus_inf), OP_TEST(test_not_finite),
-        OP_TEST(test_alone),
+        OP_TEST(test_alone),     OP_TEST(test_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
