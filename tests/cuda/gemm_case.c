@@ -170,7 +170,7 @@ int64_t gemm_out_elems(const struct gemm_problem *p, enum gemm_form form)
 
 struct gemm_case gemm_case_fit(const struct gemm_case *c)
 {
-    static const int64_t most = 300000000;
+    static const int64_t most = 120000000;
     struct cudaDeviceProp prop;
     struct gemm_case fit = *c;
     if (cudaGetDeviceProperties(&prop, 0) == cudaSuccess &&

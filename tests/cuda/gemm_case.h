@@ -56,9 +56,9 @@ void gemm_problem_release(struct gemm_problem *p);
 void gemm_problem_upload(struct gemm_problem *p); /* x, dy, w and off once more */
 int64_t gemm_out_elems(const struct gemm_problem *p, enum gemm_form form);
 
-/* The case; on the emulator, if it is of more than 3e8 products, with fewer rows. Grids
- * of more tiles than blocks, cut tiles and every kind of groups are in the smaller
- * ones.
+/* The case; on the emulator, if it is of more than 1.2e8 products, with fewer rows.
+ * Grids of more tiles than blocks, cut tiles and every kind of groups are in the
+ * smaller ones.
  */
 struct gemm_case gemm_case_fit(const struct gemm_case *c);
 
