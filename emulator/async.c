@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "emulator/async_state.h"
+#include "emulator/counts.h"
 #include "emulator/race.h"
 #include "emulator/settings.h"
 
@@ -95,9 +96,22 @@ static void copies_compact(struct async_warp *a)
     a->n_copies = n;
 }
 
+static void copy_count(const struct machine_warp *w, const struct async_copy *c)
+{
+    const int32_t n = c->insn->option[0];
+    uint32_t reads = 0; /* others only fill with zeros */
+    for (int32_t lane = 0; lane < PTX_LANES; lane++)
+        reads |= (uint32_t)(c->n_src[lane] > 0) << lane;
+    counts_access(w->block->counts, MACHINE_GLOBAL, MACHINE_READ, c->mask & reads,
+                  c->src, n);
+    counts_access(w->block->counts, MACHINE_SHARED, MACHINE_WRITE, c->mask, c->dst, n);
+}
+
 enum machine_next async_copy_issue(struct machine_warp *w, const struct async_copy *c)
 {
     struct async_warp *const a = w->async;
+    if (w->block->counts != NULL)
+        copy_count(w, c);
     a->copies = async_grow(a->copies, a->n_copies, &a->cap_copies, sizeof(*a->copies));
     struct async_copy *const own = &a->copies[a->n_copies];
     *own = *c;

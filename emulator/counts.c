@@ -208,6 +208,8 @@ void counts_access(struct counts_kernel *c, enum machine_space space,
                    int32_t bytes)
 {
     uint64_t scratch[PTX_LANES * 9]; /* 32 bytes of a lane: 8 words, 9 if misaligned */
+    if (mask == 0)
+        return;
     if (space == MACHINE_SHARED) {
         count_shared(c, mask, at, bytes, scratch);
         return;

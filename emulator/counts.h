@@ -5,6 +5,8 @@
  * Sectors are the 32-byte pieces that a warp's access touches in global memory; ideal
  * is the fewest that could hold the bytes it moves. A shared-memory access takes one
  * wavefront per 128 bytes of distinct words at best, more where lanes meet in a bank.
+ * What bulk and tensor copies move and what wgmma reads from descriptors is not
+ * counted.
  */
 #ifndef EMULATOR_COUNTS_H
 #define EMULATOR_COUNTS_H

@@ -9,6 +9,7 @@
  *   C, D, f16:  register r holds row g + 8 r, columns 2 c, 2 c + 1
  */
 #include "emulator/async_state.h"
+#include "emulator/counts.h"
 #include "emulator/matrix.h"
 
 enum { TILE_ROWS = 16, TILE_COLS = 8, MAX_K = 16, EVERY_LANE = 0xffffffff };
@@ -209,6 +210,18 @@ static ptx_run_fn bind_mma(struct ptx_insn *i)
 
 enum { MOVE_N, MOVE_TRANS }; /* option[] */
 
+/* Eight lanes a matrix, each the address of a row: the phases of the hardware. */
+static void count_rows(const struct machine_warp *w, const struct ptx_insn *i,
+                       const struct ptx_operand *address, enum machine_access access)
+{
+    uint64_t at[PTX_LANES];
+    const int32_t n = 8 * i->option[MOVE_N];
+    for (int32_t lane = 0; lane < n; lane++)
+        at[lane] = (uint32_t)async_address(w, address, lane);
+    counts_access(w->block->counts, MACHINE_SHARED, access,
+                  (uint32_t)(((uint64_t)1 << n) - 1), at, 16);
+}
+
 /* Rows of matrix m (16 bytes each): lane 8 m + r has the address of row r. */
 static bool locate_rows(struct machine_warp *w, const struct ptx_insn *i,
                         const struct ptx_operand *address, enum machine_access access,
@@ -216,6 +229,8 @@ static bool locate_rows(struct machine_warp *w, const struct ptx_insn *i,
 {
     struct machine_block *const b = w->block;
     const bool is_plain = b->race == NULL && async_space(i) == MACHINE_SHARED;
+    if (b->counts != NULL)
+        count_rows(w, i, address, access);
     for (int32_t lane = 0; lane < 8 * i->option[MOVE_N]; lane++) {
         const uint64_t at = async_address(w, address, lane);
         if (is_plain && at % 16 == 0 && at + 16 <= b->shared_bytes) {

@@ -95,15 +95,51 @@ static void test_shared(void **state)
     check_shared(8, "ld.shared.u64 %rd6, [%r5];", 2, 2);
 }
 
+/* 8 lanes a matrix, rows of 16 bytes `scale` bytes apart: one wavefront a matrix, and
+ * eight where all its rows lie in the same banks. */
+static void check_rows(const char *name, int32_t scale, int32_t wavefronts,
+                       int32_t ideal)
+{
+    char load[128];
+    snprintf(load, sizeof(load), "ldmatrix.sync.aligned.m8n8.%s.shared.b16 %s, [%%r5];",
+             name, name[1] == '4' ? "{%r6, %r7, %r8, %r9}" : "{%r6, %r7}");
+    check_shared(scale, load, wavefronts, ideal);
+}
+
+static void test_matrices(void **state)
+{
+    (void)state;
+    check_rows("x4", 16, 4, 4);
+    check_rows("x2", 16, 2, 2);
+    check_rows("x4", 128, 32, 4);
+    check_rows("x4", 144, 4, 4);
+}
+
+static void test_copies(void **state)
+{
+    (void)state;
+    const struct growth g = run_counted(
+        ".shared .align 16 .b8 s[1024];\nmov.u32 %r5, s;\nmad.lo.u32 %r5, %r1, 16, "
+        "%r5;\n"
+        "mul.wide.u32 %rd5, %r1, 32;\nadd.s64 %rd5, %rd5, %rd0;\n"
+        "cp.async.cg.shared.global [%r5], [%rd5], 16;\ncp.async.commit_group;\n"
+        "cp.async.wait_group 0;\n");
+    assert_int_equal(g.by[COUNTS_LOADS], 1);
+    assert_int_equal(g.by[COUNTS_LOAD_SECTORS], 32);
+    assert_int_equal(g.by[COUNTS_LOAD_IDEAL], 16);
+    assert_int_equal(g.by[COUNTS_SHARED], 1);
+    assert_int_equal(g.by[COUNTS_WAVEFRONTS], 4);
+}
+
 int main(void)
 {
     struct emulator_settings s = *emulator_settings();
     s.counts_path = "/dev/null";
     emulator_settings_override(&s);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_launches),
-        cmocka_unit_test(test_global),
-        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_launches), cmocka_unit_test(test_global),
+        cmocka_unit_test(test_shared),   cmocka_unit_test(test_matrices),
+        cmocka_unit_test(test_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
