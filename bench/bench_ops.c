@@ -166,8 +166,8 @@ static void run_logprob(void *arg)
 static void run_logprob_bwd(void *arg)
 {
     struct flat *const p = arg;
-    p->b->logprob_bwd(p->b, p->z, p->y + p->m, p->y + 2 * p->m, p->ids, p->y, p->y,
-                      1.0f, p->n, p->n, p->m);
+    p->b->logprob_bwd(p->b, p->z, DTYPE_F32, p->z, p->y + p->m, p->y + 2 * p->m, p->ids,
+                      p->y, p->y, 1.0f, p->n, p->n, p->m);
 }
 
 static void run_sample(void *arg)

@@ -176,9 +176,10 @@ static void dispatch(const struct ops *o)
   X(down_dw, "down dw", FOR_LEARNER, 1024, 2048, EXPERTS, 0, TOP_K,                    \
     dw(o, PARAM_DOWN, kept(o, o->a->o), kept(o, o->a->h), o->la->off, o->nk))          \
   X(head_dx, "head dx", FOR_LEARNER, 0, 1024, 1, 0, LOGITS,                            \
-    dx(o, PARAM_HEAD, o->a->dhead_xn, rows_f32(o->a->logits), NULL, o->n_head))        \
+    dx(o, PARAM_HEAD, o->a->dhead_xn, kept(o, o->a->dlogits), NULL, o->n_head))        \
   X(head_dw, "head dw", FOR_LEARNER, 0, 1024, 1, 0, LOGITS,                            \
-    dw(o, PARAM_HEAD, rows_f32(o->a->logits), kept(o, o->a->head_xn), NULL, o->n_head))\
+    dw(o, PARAM_HEAD, kept(o, o->a->dlogits), kept(o, o->a->head_xn), NULL,         \
+       o->n_head))                                                                     \
   X(router_product, "router product", FOR_BOTH, EXPERTS, 1024, 1, 0, 1,                \
     fwd(o, PARAM_ROUTER, o->la->router_logits, kept(o, o->la->xn2), NULL, o->n))       \
   X(norm, "rmsnorm", FOR_BOTH, 0, 0, 0, 1.5 * 1024, 1,                                 \
@@ -224,14 +225,15 @@ static void dispatch(const struct ops *o)
                       o->la->weights, TOP_K, D_MODEL, o->n))                           \
   X(logprob, "logprob", FOR_LEARNER, 0, 0, 0, 1, LOGITS,                               \
     o->b->logprob_fwd(o->b, o->a->head_logp, o->a->head_lse, o->a->head_entropy,       \
-                      o->a->logits, o->a->head_target, 1.0f, o->v, o->a->ld_logits, o->n_head))   \
-  X(logprob_bwd, "logprob bwd", FOR_LEARNER, 0, 0, 0, 2, LOGITS,                       \
-    o->b->logprob_bwd(o->b, o->a->logits, o->a->head_lse, o->a->head_entropy,          \
-                      o->a->head_target, o->a->head_dlogp, NULL, 1.0f, o->v, o->a->ld_logits,     \
+                      o->a->logits, o->a->head_target, 1.0f, o->v, o->a->ld_logits,    \
                       o->n_head))                                                      \
+  X(logprob_bwd, "logprob bwd", FOR_LEARNER, 0, 0, 0, 1.5, LOGITS,                     \
+    o->b->logprob_bwd(o->b, o->a->dlogits, o->a->product_rows, o->a->logits,           \
+                      o->a->head_lse, o->a->head_entropy, o->a->head_target,           \
+                      o->a->head_dlogp, NULL, 1.0f, o->v, o->a->ld_logits, o->n_head)) \
   X(sample, "sample", FOR_DECODE, 0, 0, 0, 1, LOGITS,                                  \
-    o->b->sample_fwd(o->b, o->tokens, o->logp, o->a->logits, o->samples, o->v, o->a->ld_logits,   \
-                     o->n_head))                                                       \
+    o->b->sample_fwd(o->b, o->tokens, o->logp, o->a->logits, o->samples, o->v,         \
+                     o->a->ld_logits, o->n_head))                                      \
   X(embed, "embed", FOR_BOTH, 0, 0, 0, 1.5 * 1024, 1,                                  \
     o->b->embed_fwd(o->b, o->la->x, &o->embed, o->t->dev.ids, o->n))                   \
   X(embed_bwd, "embed bwd", FOR_LEARNER, 0, 0, 0, 3 * 1024, 1,                         \

@@ -267,11 +267,13 @@ struct adamw_args {
   X(logprob_fwd, (struct backend *b, float *logp, float *lse, float *entropy,          \
                   const float *logits, const int32_t *target, float inv_temp,          \
                   int64_t v, int64_t ld, int64_t m))                                   \
-  /* In place, logits -> dlogits = inv_temp * (dlogp ([j = target] - p_j)              \
-   *   - dent p_j (z_j - lse + entropy)); columns v .. ld-1 become 0. dent NULL: 0 */  \
-  X(logprob_bwd, (struct backend *b, float *logits, const float *lse,                  \
-                  const float *entropy, const int32_t *target, const float *dlogp,     \
-                  const float *dent, float inv_temp, int64_t v, int64_t ld, int64_t m))\
+  /* dlogits (m, ld) = inv_temp * (dlogp ([j = target] - p_j)                          \
+   *   - dent p_j (z_j - lse + entropy)), columns v .. ld-1 = 0, rounded to dtype.     \
+   * fp32 may be in place over logits (m, ld). dent NULL: 0 */                         \
+  X(logprob_bwd, (struct backend *b, void *dlogits, enum dtype dtype,                  \
+                  const float *logits, const float *lse, const float *entropy,         \
+                  const int32_t *target, const float *dlogp, const float *dent,        \
+                  float inv_temp, int64_t v, int64_t ld, int64_t m))                   \
   /* token (m), logp (m): of the full distribution at `temperature` (1 if greedy),     \
    * equal in bits to logprob_fwd with inv_temp = 1 / temperature. The draw: among the \
    * top_k largest (ties to the lower id), then the smallest set whose mass reaches    \

@@ -82,7 +82,9 @@ struct head_grad {
     int64_t target;
 };
 
-static void head_row_bwd(float *row, const struct head_grad *g, int64_t v, int64_t ld)
+/* out may be row */
+static void head_row_bwd(float *out, const float *row, const struct head_grad *g,
+                         int64_t v, int64_t ld)
 {
     const v16 scale = v16_set1(g->inv_temp), minus = v16_set1(-g->inv_temp);
     const v16 lse = v16_set1(g->lse), entropy = v16_set1(g->entropy);
@@ -92,20 +94,21 @@ static void head_row_bwd(float *row, const struct head_grad *g, int64_t v, int64
         const int n = v16_left(v, i);
         const v16 t = v16_sub(head_z(row + i, scale, n), lse);
         const v16 c = v16_fma(dent, v16_add(head_finite(t), entropy), dlogp);
-        v16_store_n(row + i, v16_mul(minus, v16_mul(v16_exp(t), c)), n);
+        v16_store_n(out + i, v16_mul(minus, v16_mul(v16_exp(t), c)), n);
     }
     const float t = z_target - g->lse;
     const float c = fmaf(g->dent, (t < head_lowest ? head_lowest : t) + g->entropy,
                          g->dlogp);
-    row[g->target] = g->inv_temp * (g->dlogp - vm_exp(t) * c);
-    memset(row + v, 0, (size_t)(ld - v) * sizeof(float));
+    out[g->target] = g->inv_temp * (g->dlogp - vm_exp(t) * c);
+    memset(out + v, 0, (size_t)(ld - v) * sizeof(float));
 }
 
-void CPU_NAME(logprob_bwd)(struct backend *b, float *logits, const float *lse,
-                           const float *entropy, const int32_t *target,
-                           const float *dlogp, const float *dent, float inv_temp,
-                           int64_t v, int64_t ld, int64_t m)
+void CPU_NAME(logprob_bwd)(struct backend *b, void *dlogits, enum dtype dtype,
+                           const float *logits, const float *lse, const float *entropy,
+                           const int32_t *target, const float *dlogp, const float *dent,
+                           float inv_temp, int64_t v, int64_t ld, int64_t m)
 {
+    const size_t row_bytes = (size_t)ld * sizeof(float);
 #pragma omp parallel for num_threads(cpu_team(b, 20 * m * v)) schedule(static)
     for (int64_t r = 0; r < m; r++) {
         CHECK(target[r] >= 0 && target[r] < v, "target %d of %lld", target[r],
@@ -116,6 +119,11 @@ void CPU_NAME(logprob_bwd)(struct backend *b, float *logits, const float *lse,
                                     .dent = dent != NULL ? dent[r] : 0.0f,
                                     .inv_temp = inv_temp,
                                     .target = target[r]};
-        head_row_bwd(logits + r * ld, &g, v, ld);
+        const bool is_wide = dtype == DTYPE_F32;
+        float *const out = is_wide ? (float *)dlogits + r * ld
+                                   : cpu_scratch(b, omp_get_thread_num(), row_bytes);
+        head_row_bwd(out, logits + r * ld, &g, v, ld);
+        if (!is_wide)
+            dtype_narrow((uint16_t *)dlogits + r * ld, dtype, out, ld);
     }
 }

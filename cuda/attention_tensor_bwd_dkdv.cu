@@ -149,24 +149,25 @@ static __device__ __forceinline__ void to_probs(float (&s)[32],
                                                 int32_t window, int32_t key,
                                                 bool some_hidden)
 {
-    const int c = threadIdx.x % 4 * 2;
+    const int run = threadIdx.x % 4 * BWD_STAT_RUN;
 #pragma unroll
-    for (int j = 0; j < 8; j++) {
-        const float2 lse = *(const float2 *)&t->neg_lse[8 * j + c];
-        s[4 * j] = exp2_fast(fmaf(s[4 * j], scale, lse.x));
-        s[4 * j + 1] = exp2_fast(fmaf(s[4 * j + 1], scale, lse.y));
-        s[4 * j + 2] = exp2_fast(fmaf(s[4 * j + 2], scale, lse.x));
-        s[4 * j + 3] = exp2_fast(fmaf(s[4 * j + 3], scale, lse.y));
+    for (int j = 0; j < 4; j++) { /* lines 16 j .. 16 j + 15: four of a thread's */
+        float lse[4];
+        *(float4 *)lse = *(const float4 *)&t->neg_lse[run + 4 * j];
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            s[8 * j + i] = exp2_fast(fmaf(s[8 * j + i], scale, lse[i / 4 * 2 + i % 2]));
     }
     if (!some_hidden)
         return;
 #pragma unroll
-    for (int j = 0; j < 8; j++) {
-        const int2 last = *(const int2 *)&t->last_key[8 * j + c];
-        s[4 * j] = sees(last.x, window, key) ? s[4 * j] : 0;
-        s[4 * j + 1] = sees(last.y, window, key) ? s[4 * j + 1] : 0;
-        s[4 * j + 2] = sees(last.x, window, key + 8) ? s[4 * j + 2] : 0;
-        s[4 * j + 3] = sees(last.y, window, key + 8) ? s[4 * j + 3] : 0;
+    for (int j = 0; j < 4; j++) {
+        int32_t last[4];
+        *(int4 *)last = *(const int4 *)&t->last_key[run + 4 * j];
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            if (!sees(last[i / 4 * 2 + i % 2], window, key + i / 2 % 2 * 8))
+                s[8 * j + i] = 0;
     }
 }
 
@@ -175,14 +176,15 @@ static __device__ __forceinline__ void to_grads(float (&dp)[32], const float (&p
                                                 const struct bwd_stats *t,
                                                 bool some_hidden)
 {
-    const int c = threadIdx.x % 4 * 2;
+    const int run = threadIdx.x % 4 * BWD_STAT_RUN;
 #pragma unroll
-    for (int j = 0; j < 8; j++) {
-        const float2 dot = *(const float2 *)&t->dot[8 * j + c];
+    for (int j = 0; j < 4; j++) {
+        float dot[4];
+        *(float4 *)dot = *(const float4 *)&t->dot[run + 4 * j];
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-            dp[4 * j + i] = score_grad(p[4 * j + i], dp[4 * j + i],
-                                       i % 2 == 0 ? dot.x : dot.y, some_hidden);
+        for (int i = 0; i < 8; i++)
+            dp[8 * j + i] = score_grad(p[8 * j + i], dp[8 * j + i],
+                                       dot[i / 4 * 2 + i % 2], some_hidden);
     }
 }
 

@@ -140,7 +140,7 @@ load_lines(struct dq_lines<D> *t, const struct bwd_record<D> *r, int row0)
     load_operand<D>(t->dy, r->dy, row0);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        const int row = row0 + threadIdx.x % WARP / 4 + 8 * i;
+        const int row = bwd_stat_at(row0 + threadIdx.x % WARP / 4 + 8 * i);
         t->neg_lse[i] = r->stats.neg_lse[row];
         t->dot[i] = r->stats.dot[row];
         t->last_key[i] = r->stats.last_key[row];
@@ -180,7 +180,8 @@ dq_span(const struct dq_info *info, const struct bwd_stats *t, int tile, int32_t
     s.own_begin = s.own_end = s.key_full = s.key_low = 0;
     if (n <= 0)
         return s;
-    const int32_t first = t->last_key[0], last = t->last_key[n - 1];
+    const int32_t first = t->last_key[bwd_stat_at(0)];
+    const int32_t last = t->last_key[bwd_stat_at(n - 1)];
     s.own_begin = max(first - window + 1, 0) / KV_BLOCK;
     s.own_end = last / KV_BLOCK + 1;
     s.key_full = first;

@@ -144,9 +144,10 @@ put_line(struct bwd_record<D> *r, const struct bwd_job *f,
     put_four(r->dy, row, dim, is_in ? dy : none);
     if (part > 0)
         return;
-    r->stats.neg_lse[row] = is_in ? -LOG2E * f->lse[at] : 0;
-    r->stats.dot[row] = is_in ? dot : 0;
-    r->stats.last_key[row] = is_in ? lines->first_pos + at_row : -1;
+    const int to = bwd_stat_at(row);
+    r->stats.neg_lse[to] = is_in ? -LOG2E * f->lse[at] : 0;
+    r->stats.dot[to] = is_in ? dot : 0;
+    r->stats.last_key[to] = is_in ? lines->first_pos + at_row : -1;
 }
 
 /* Block 0 lists the work, the others are a tile each; blockIdx.y: the kv head */

@@ -218,7 +218,8 @@ static __device__ __forceinline__ int32_t window_of(const struct attn_batch *a)
 static __device__ __forceinline__ bool is_partial(const struct bwd_stats *t,
                                                   int32_t window, int32_t key)
 {
-    const int32_t first = t->last_key[0], last = t->last_key[BWD_TILE - 1];
+    const int32_t first = t->last_key[bwd_stat_at(0)];
+    const int32_t last = t->last_key[bwd_stat_at(BWD_TILE - 1)];
     return last < 0 || first < key + KV_BLOCK - 1 || last - window >= key;
 }
 

@@ -16,6 +16,7 @@
 #include "cuda/gemm_tensor_tile.h"
 
 enum { BWD_TILE = 64, BWD_BUCKETS = 256 };
+enum { BWD_STAT_RUN = 20, BWD_N_STATS = 4 * BWD_STAT_RUN };
 
 /* The number of a sequence's first tile, of `tile` lines each; first_line: lines of the
  * sequences before it. */
@@ -71,5 +72,13 @@ static GEMM_HD int32_t bwd_image_dims(int32_t k)
 }
 
 static GEMM_HD int32_t bwd_image_rows(int32_t k) { return k * 16 * 128; }
+
+/* Where a number per line lies: those of the lines 8 j + 2 c and 8 j + 2 c + 1, columns
+ * of a thread's accumulators (c = thread % 4), follow each other, and the runs of the
+ * four c do not meet in the banks. */
+static GEMM_HD int32_t bwd_stat_at(int32_t line)
+{
+    return line % 8 / 2 * BWD_STAT_RUN + line / 8 * 2 + line % 2;
+}
 
 #endif

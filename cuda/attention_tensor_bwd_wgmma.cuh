@@ -19,11 +19,12 @@
 #include "cuda/attention_tensor.cuh"
 #include "cuda/attention_tensor_bwd_tile.h"
 
-/* What belongs to a tile's lines; those past the last: 0, and see nothing */
+/* What belongs to a tile's lines, at bwd_stat_at; past the last line: 0, and none seen
+ */
 struct bwd_stats {
-    float neg_lse[BWD_TILE];    /* -lse log2(e) */
-    float dot[BWD_TILE];        /* <dy, y> */
-    int32_t last_key[BWD_TILE]; /* the line's position; -1 */
+    float neg_lse[BWD_N_STATS];    /* -lse log2(e) */
+    float dot[BWD_N_STATS];        /* <dy, y> */
+    int32_t last_key[BWD_N_STATS]; /* the line's position; -1 */
 };
 
 /* A tile of lines on one kv head: images of bwd_image_at, copied whole into shared

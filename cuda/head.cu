@@ -7,6 +7,8 @@
 
 #include <limits.h>
 
+#include "cuda/rows.cuh"
+
 enum { HEAD_WARPS = HEAD_THREADS / WARP };
 
 struct slice_shared {
@@ -211,14 +213,16 @@ static __device__ __forceinline__ float grad_of(const struct head_grad *g, float
     return i < g->v ? d : 0.0f;
 }
 
-/* blockIdx: row, slice of its ld columns */
+/* blockIdx: row, slice of its ld columns. Y: float or bf16's uint16_t */
+template <typename Y>
 static __global__ void __launch_bounds__(HEAD_THREADS)
-    k_logprob_bwd(float *logits, struct head_in in, float inv_temp, int64_t v,
-                  int64_t ld, bool is_aligned)
+    k_logprob_bwd(Y *dlogits, const float *logits, struct head_in in, float inv_temp,
+                  int64_t v, int64_t ld, bool is_aligned)
 {
     const int64_t r = blockIdx.x, first = (int64_t)blockIdx.y * HEAD_SLICE;
     const int n = (int)min(ld - first, (int64_t)HEAD_SLICE);
-    float *const row = logits + r * ld + first;
+    const float *const row = logits + r * ld + first;
+    Y *const out = dlogits + r * ld + first;
     struct head_grad g = {in.lse[r], 0, in.dlogp[r], 0, inv_temp, in.target[r], v};
     device_check(g.target >= 0 && g.target < v);
     if (in.dent != NULL) {
@@ -237,25 +241,33 @@ static __global__ void __launch_bounds__(HEAD_THREADS)
         for (int i = 0; i < 4; i++)
             x[4 * j + i] = grad_of(&g, x[4 * j + i], first + at + i);
         if (is_aligned && at + 4 <= n) {
-            *(float4 *)&row[at] = *(const float4 *)&x[4 * j];
+            store_four(&out[at], *(const float4 *)&x[4 * j]);
             continue;
         }
 #pragma unroll
         for (int i = 0; i < 4; i++)
             if (at + i < n)
-                row[at + i] = x[4 * j + i];
+                store_one(&out[at + i], x[4 * j + i]);
     }
 }
 
-void cuda_logprob_bwd(struct backend *b, float *logits, const float *lse,
-                      const float *entropy, const int32_t *target, const float *dlogp,
-                      const float *dent, float inv_temp, int64_t v, int64_t ld,
-                      int64_t m)
+void cuda_logprob_bwd(struct backend *b, void *dlogits, enum dtype dtype,
+                      const float *logits, const float *lse, const float *entropy,
+                      const int32_t *target, const float *dlogp, const float *dent,
+                      float inv_temp, int64_t v, int64_t ld, int64_t m)
 {
     const struct head_in in = {lse, entropy, dlogp, dent, target};
+    const bool is_aligned = is_vector(logits, ld) && (uintptr_t)dlogits % 16 == 0;
+    CHECK(dtype != DTYPE_F16, "gradients of logits in F16");
     if (m == 0)
         return;
-    k_logprob_bwd<<<slice_grid(m, ld), HEAD_THREADS, 0, cuda_stream(b)>>>(
-        logits, in, inv_temp, v, ld, is_vector(logits, ld));
+    const dim3 grid = slice_grid(m, ld);
+    const cudaStream_t stream = cuda_stream(b);
+    if (dtype == DTYPE_F32)
+        k_logprob_bwd<<<grid, HEAD_THREADS, 0, stream>>>((float *)dlogits, logits, in,
+                                                         inv_temp, v, ld, is_aligned);
+    else
+        k_logprob_bwd<<<grid, HEAD_THREADS, 0, stream>>>(
+            (uint16_t *)dlogits, logits, in, inv_temp, v, ld, is_aligned);
     cuda_launched(b, "logprob_bwd");
 }

@@ -1,8 +1,8 @@
 /*
  * The log-prob head, in chunks of n_head_rows rows: final norm, logits,
  * log-probabilities and entropies, and their backward. The N x V logits never exist:
- * the backward computes a chunk's logits again, turns them into their gradient in
- * place, and goes on.
+ * the backward computes a chunk's logits again, turns them into their gradient, as the
+ * products read it, and goes on.
  */
 #include "model/head.h"
 
@@ -70,11 +70,12 @@ static void head_chunk_bwd(const struct model *m, struct acts *a,
         b->upload(b, a->head_dent, loss->dent + i, bytes);
     b->logprob_fwd(b, NULL, a->head_lse, a->head_entropy, a->logits, a->head_target,
                    loss->inv_temp, m->n_softmax, a->ld_logits, c);
-    b->logprob_bwd(b, a->logits, a->head_lse, a->head_entropy, a->head_target,
-                   a->head_dlogp, dent, loss->inv_temp, m->n_softmax, a->ld_logits, c);
-    b->gemm_dw(b, g->head, rows_f32(a->logits), acts_rows(a, a->head_xn), &head, NULL,
-               c);
-    b->gemm_dx(b, a->dhead_xn, rows_f32(a->logits), &head, NULL, c);
+    b->logprob_bwd(b, a->dlogits, a->product_rows, a->logits, a->head_lse,
+                   a->head_entropy, a->head_target, a->head_dlogp, dent, loss->inv_temp,
+                   m->n_softmax, a->ld_logits, c);
+    const struct rows dlogits = acts_rows(a, a->dlogits);
+    b->gemm_dw(b, g->head, dlogits, acts_rows(a, a->head_xn), &head, NULL, c);
+    b->gemm_dx(b, a->dhead_xn, dlogits, &head, NULL, c);
     b->rmsnorm_bwd(b, a->dhead_x, g->norm, a->dhead_xn, a->head_x, &norm,
                    (float)m->hp.rms_eps, c);
     /* several completions may follow one row (a prompt's last): a sum, rows ascending

@@ -149,6 +149,9 @@ static void lay_out_backward(struct acts *a, struct carver *c, const struct hpar
     a->drouter = carve_f32(c, n, hp->n_experts);
     a->dcache_bytes = (size_t)cache_floats(hp, a->max.n_pages) * sizeof(float);
     a->dcache = carve_f32(c, cache_floats(hp, a->max.n_pages), 1);
+    a->dlogits = a->product_rows == DTYPE_F32
+                     ? a->logits
+                     : carve_product_rows(c, a, m, a->ld_logits);
     a->dhead_x = carve_f32(c, m, hp->d_model);
     a->dhead_xn = carve_f32(c, m, hp->d_model);
     a->head_dlogp = carve_f32(c, m, 1);

@@ -87,7 +87,8 @@ struct acts {
     /* head: M = n_head_rows */
     float *head_x; /* (M, D) */
     void *head_xn; /* (M, D) product rows */
-    float *logits; /* (M, V) */
+    float *logits; /* (M, ld_logits) */
+    void *dlogits; /* (M, ld_logits) product rows; fp32: logits' own memory */
     float *head_logp, *head_lse, *head_entropy, *head_dlogp, *head_dent; /* (M) */
     int32_t *head_rows, *head_target;                                    /* (M) */
     /* backward only */

@@ -7,6 +7,7 @@
 
 struct head {
     float *logp, *lse, *entropy, *grad;
+    void *narrow; /* gradients in bf16 */
     const float *logits, *dlogp, *dent;
     int32_t *target;
     float inv_temp;
@@ -23,8 +24,8 @@ static void run_fwd(struct backend *b, void *arg)
 static void run_bwd(struct backend *b, void *arg)
 {
     const struct head *const p = arg;
-    b->logprob_bwd(b, p->grad, p->lse, p->entropy, p->target, p->dlogp, p->dent,
-                   p->inv_temp, p->v, p->ld, p->m);
+    b->logprob_bwd(b, p->grad, DTYPE_F32, p->grad, p->lse, p->entropy, p->target,
+                   p->dlogp, p->dent, p->inv_temp, p->v, p->ld, p->m);
 }
 
 static float random_logit(void) { return 4 * op_random(); }
@@ -257,6 +258,36 @@ static void test_bwd(void **state)
     }
 }
 
+static void run_narrow(struct backend *b, void *arg)
+{
+    const struct head *const p = arg;
+    b->logprob_bwd(b, p->narrow, DTYPE_BF16, p->logits, p->lse, p->entropy, p->target,
+                   p->dlogp, p->dent, p->inv_temp, p->v, p->ld, p->m);
+}
+
+/* bf16 gradients are the fp32 ones rounded; logits stay */
+static void test_narrow(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ARRAY_LEN(shapes); i++) {
+        struct head p;
+        head_init(&p, shapes[i][0], shapes[i][1], shapes[i][2]);
+        const int64_t n = p.m * p.ld;
+        float *const before = op_floats(n), *const want = op_floats((n + 1) / 2);
+        float *const got = op_floats((n + 1) / 2); /* two to a float */
+        memcpy(before, p.logits, (size_t)n * sizeof(float));
+        p.narrow = got;
+        op_run_best(run_fwd, &p);
+        const struct op_out out = op_out(got, (n + 1) / 2);
+        op_all(run_narrow, &p, &out, 1);
+        op_assert_bits(p.logits, before, n, "logits");
+        op_run_best(run_bwd, &p);
+        dtype_narrow(want, DTYPE_BF16, p.grad, n);
+        op_assert_bits(got, want, n / 2, "bf16 gradients");
+        op_release(NULL);
+    }
+}
+
 static void test_alone(void **state)
 {
     (void)state;
@@ -309,9 +340,9 @@ static void test_nan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OP_TEST(test_fwd),    OP_TEST(test_exact), OP_TEST(test_minus_inf),
-        OP_TEST(test_bwd),    OP_TEST(test_alone), OP_TEST(test_nan),
-        OP_TEST(test_slices),
+        OP_TEST(test_fwd),    OP_TEST(test_exact),  OP_TEST(test_minus_inf),
+        OP_TEST(test_bwd),    OP_TEST(test_alone),  OP_TEST(test_nan),
+        OP_TEST(test_slices), OP_TEST(test_narrow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,6 +77,25 @@ static void test_images(void **state)
     }
 }
 
+/* A thread's columns of accumulators in order, four at a time on 16 bytes; the four
+ * threads that differ in their columns in different banks */
+static void test_stats(void **state)
+{
+    (void)state;
+    for (int32_t c = 0; c < 4; c++)
+        for (int32_t i = 0; i < 32; i++) {
+            if (i / 2 % 2 == 1) /* the other row */
+                continue;
+            const int32_t at = bwd_stat_at(gemm_acc_col(c, i));
+            assert_int_equal(at, c * BWD_STAT_RUN + i / 4 * 2 + i % 2);
+            assert_true(at < BWD_N_STATS);
+            for (int32_t other = 0; other < c && i % 8 == 0; other++) {
+                const int32_t gap = at - bwd_stat_at(gemm_acc_col(other, i));
+                assert_true(gap % 32 >= 4 && gap % 32 <= 28 && at % 4 == 0);
+            }
+        }
+}
+
 static void test_buckets(void **state)
 {
     (void)state;
@@ -89,8 +108,8 @@ static void test_buckets(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiles),
-                                       cmocka_unit_test(test_images),
-                                       cmocka_unit_test(test_buckets)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tiles), cmocka_unit_test(test_images),
+        cmocka_unit_test(test_stats), cmocka_unit_test(test_buckets)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
