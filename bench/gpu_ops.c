@@ -224,13 +224,13 @@ static void dispatch(const struct ops *o)
                       o->la->weights, TOP_K, D_MODEL, o->n))                           \
   X(logprob, "logprob", FOR_LEARNER, 0, 0, 0, 1, LOGITS,                               \
     o->b->logprob_fwd(o->b, o->a->head_logp, o->a->head_lse, o->a->head_entropy,       \
-                      o->a->logits, o->a->head_target, 1.0f, o->v, o->v, o->n_head))   \
+                      o->a->logits, o->a->head_target, 1.0f, o->v, o->a->ld_logits, o->n_head))   \
   X(logprob_bwd, "logprob bwd", FOR_LEARNER, 0, 0, 0, 2, LOGITS,                       \
     o->b->logprob_bwd(o->b, o->a->logits, o->a->head_lse, o->a->head_entropy,          \
-                      o->a->head_target, o->a->head_dlogp, NULL, 1.0f, o->v, o->v,     \
+                      o->a->head_target, o->a->head_dlogp, NULL, 1.0f, o->v, o->a->ld_logits,     \
                       o->n_head))                                                      \
   X(sample, "sample", FOR_DECODE, 0, 0, 0, 1, LOGITS,                                  \
-    o->b->sample_fwd(o->b, o->tokens, o->logp, o->a->logits, o->samples, o->v, o->v,   \
+    o->b->sample_fwd(o->b, o->tokens, o->logp, o->a->logits, o->samples, o->v, o->a->ld_logits,   \
                      o->n_head))                                                       \
   X(embed, "embed", FOR_BOTH, 0, 0, 0, 1.5 * 1024, 1,                                  \
     o->b->embed_fwd(o->b, o->la->x, &o->embed, o->t->dev.ids, o->n))                   \

@@ -263,7 +263,7 @@ struct adamw_args {
    * S = sum of exp(z - x), W = of exp(z - x) (z - x). With the row's maximum m, slices\
    * ascending, b = exp(x - m): sum = fma(S, b, sum),                                  \
    * w = fma(fma(x - m, S, W), b, w); lse = m + log sum, entropy = log sum - w / sum.  \
-   * Factors of exp below -200 count as -200 */                                        \
+   * z - x and x - m below -200 count as -200 there, in w */                           \
   X(logprob_fwd, (struct backend *b, float *logp, float *lse, float *entropy,          \
                   const float *logits, const int32_t *target, float inv_temp,          \
                   int64_t v, int64_t ld, int64_t m))                                   \

@@ -9,9 +9,9 @@
  * t_j = <q, k_j> scale log2(e)):
  *   m_b = max_j t_j,  p_j = 2^(t_j - m_b),  l_b = sum p_j,  o_b = sum p_j v_j  (from 0)
  *   m' = max(m, m_b), l = l 2^(m - m') + l_b 2^(m_b - m'), o likewise.
- * y = o / l, lse = (m + log2 l) ln 2. A page's (m_b, l_b, o_b) does not depend on the
- * pages before it, so any block of threads may compute it; only the order of the second
- * step is fixed. A page that a line does not see changes nothing.
+ * y = o (1 / l), lse = (m + log2 l) ln 2. A page's (m_b, l_b, o_b) does not depend on
+ * the pages before it, so any block of threads may compute it; only the order of the
+ * second step is fixed. A page that a line does not see changes nothing.
  */
 #ifndef CUDA_ATTENTION_LINES_CUH
 #define CUDA_ATTENTION_LINES_CUH
@@ -32,7 +32,7 @@ template <int D> struct line_state {
     int32_t first[2], last[2]; /* keys that the lines see; first > last: no line */
 };
 
-/* How a page compares with what a line had before */
+/* Of a page: its maximum and sum */
 struct page_sum {
     float max[2], sum[2];
 };
@@ -168,6 +168,13 @@ softmax_page(struct page_sum *page, uint32_t p[4][4], float t[32],
     }
 }
 
+/* Where keep is 1, o * keep is o: then the product can be left out. */
+static __device__ __forceinline__ float merge_value(float o, float page, float keep,
+                                                    float take)
+{
+    return fmaf(page, take, o * keep);
+}
+
 /* Factors of what a line has and of what a page brings; maximum and sum follow */
 static __device__ __forceinline__ void merge_sum(float *max, float *sum, float *keep,
                                                  float *take, float page_max,
@@ -178,18 +185,13 @@ static __device__ __forceinline__ void merge_sum(float *max, float *sum, float *
     *keep = exp_2(*max - zero);
     *take = exp_2(page_max - zero);
     *max = top;
-    *sum = fmaf(*sum, *keep, page_sum * *take);
+    *sum = merge_value(*sum, page_sum, *keep, *take);
 }
 
-static __device__ __forceinline__ float merge_value(float o, float page, float keep,
-                                                    float take)
+/* inverse: 1 / sum, for a division costs as much as a dozen products */
+static __device__ __forceinline__ float line_y(float o, float inverse)
 {
-    return fmaf(o, keep, page * take);
-}
-
-static __device__ __forceinline__ float line_y(float o, float sum)
-{
-    return o / sum + 0.0f; /* a sum of zeros may be -0 or 0: then 0 */
+    return o * inverse + 0.0f; /* a sum of zeros may be -0 or 0: then 0 */
 }
 
 static __device__ __forceinline__ float line_lse(float max, float sum)
@@ -208,11 +210,18 @@ static __device__ __forceinline__ void merge_sums(struct line_state<D> *s,
                   page->sum[r]);
 }
 
-/* N columns' share of o, from element i0 on */
+/* o points to the N elements that the page's belong to. Most pages do not raise the
+ * maximum of any of a warp's lines: half of the arithmetic then. */
 template <int N>
 static __device__ __forceinline__ void
 merge_values(float *o, const float (&page)[N], const float keep[2], const float take[2])
 {
+    if (__all_sync(FULL_WARP, keep[0] == 1.0f && keep[1] == 1.0f)) {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            o[i] = fmaf(page[i], take[i / 2 % 2], o[i]);
+        return;
+    }
 #pragma unroll
     for (int i = 0; i < N; i++)
         o[i] = merge_value(o[i], page[i], keep[i / 2 % 2], take[i / 2 % 2]);
@@ -263,11 +272,12 @@ store_results(const struct attn_job *job, const struct line_state<D> *s,
         if (s->first[r] > s->last[r])
             continue;
         const int64_t at = attn_line_at(&job->a, &t->line[index + 8 * r]);
+        const float inverse = 1.0f / s->sum[r];
 #pragma unroll
         for (int n = 0; n < D / 8; n++)
             *(float2 *)&job->y[at * D + n * 8 + 2 * c] = make_float2(
-                line_y(s->o[4 * n + 2 * r], s->sum[r]),
-                line_y(s->o[4 * n + 2 * r + 1], s->sum[r]));
+                line_y(s->o[4 * n + 2 * r], inverse),
+                line_y(s->o[4 * n + 2 * r + 1], inverse));
         if (job->lse != NULL && c == 0)
             job->lse[at] = line_lse(s->max[r], s->sum[r]);
     }

@@ -26,9 +26,10 @@ merge_line(const struct attn_job *job, const struct attn_line *line, int32_t n_p
         for (int i = 0; i < D / WARP; i++)
             o[i] = merge_value(o[i], values[b * D + i * WARP + lane], keep, take);
     }
+    const float inverse = 1.0f / sum;
 #pragma unroll
     for (int i = 0; i < D / WARP; i++)
-        job->y[at * D + i * WARP + lane] = line_y(o[i], sum);
+        job->y[at * D + i * WARP + lane] = line_y(o[i], inverse);
     if (job->lse != NULL && lane == 0)
         job->lse[at] = line_lse(max, sum);
 }

@@ -1,13 +1,13 @@
 /*
  * Private to attention_tensor*.cu: attention on tensor cores, in tensor mode on BF16
  * models (attn_batch.is_narrow). Operands of the four products are rounded to bf16,
- * sums and softmax are fp32. mma.sync m16n8k16 throughout; in its layout a thread has
- * rows g = lane / 4 and g + 8, and columns 2 c, 2 c + 1, c = lane % 4.
+ * sums and softmax are fp32. A thread has, as mma.sync m16n8k16 and wgmma lay results
+ * out, rows g = lane / 4 and g + 8, and columns 2 c, 2 c + 1, c = lane % 4.
  *
  * Row invariance: a line's result comes from mma steps over dims or slots in fixed
  * order, pages upwards; what it does not see is masked to p = 0 and changes nothing, so
- * decode, prefill and learner give the same bits. The head dim alone decides whether
- * these kernels are used. Scores are in log2 units: t = <q, k> scale log2(e).
+ * decode, prefill and learner give the same bits. Head dim and card alone decide which
+ * kernels are used. Scores are in log2 units: t = <q, k> scale log2(e).
  */
 #ifndef CUDA_ATTENTION_TENSOR_CUH
 #define CUDA_ATTENTION_TENSOR_CUH

@@ -1,10 +1,12 @@
 /*
- * Attention backward on tensor cores; formulas in cpu/attention_bwd.c, order in
- * cuda/attention_bwd.cu. dq: a warp has 16 lines, walks the pages upwards, half a page
- * at a time. dk and dv: a block has a page, each of its four warps 16 slots, and keeps
- * their sums in registers over all lines that see the page, 32 lines at a time
- * (sequences of the group, their lines ascending). Which lines share a step depends on
- * their sequence alone, so micro-batches of whole groups change no bit.
+ * Attention backward on tensor cores where wgmma is not used (compute capability 8.x,
+ * heads of 32 dims; else attention_tensor_bwd_wgmma.cuh); formulas in
+ * cpu/attention_bwd.c, order in cuda/attention_bwd.cu. dq: a warp has 16 lines, walks
+ * the pages upwards, half a page at a time. dk and dv: a block has a page, each of its
+ * four warps 16 slots, and keeps their sums in registers over all lines that see the
+ * page, 32 lines at a time (sequences of the group, their lines ascending). Which lines
+ * share a step depends on their sequence alone, so micro-batches of whole groups change
+ * no bit.
  */
 #include "cuda/attention_tensor.cuh"
 

@@ -145,9 +145,10 @@ template <int N_STAGES> static __device__ __forceinline__ void step(struct ring_
     }
 }
 
-/* By one lane of each warp */
+/* The warp has read what the barrier guards; one lane arrives. */
 static __device__ __forceinline__ void release(uint64_t *barrier)
 {
+    __syncwarp();
     if (threadIdx.x % WARP == 0)
         barrier_arrive(barrier);
 }

@@ -6,8 +6,9 @@
  * only. Tensor mode differs in the three matrix products of BF16 weights: both operands
  * are rounded to bf16, products are summed in fp32 on tensor cores (row-invariant too,
  * but weight gradients depend in last bits on where batches are cut:
- * cuda/gemm_tensor.h), and in the products inside the attention of a BF16 model with
- * heads of 32, 64 or 128 dims; everything else stays as in exact mode.
+ * cuda/gemm_tensor.h), in the products inside the attention of a BF16 model with heads
+ * of 32, 64 or 128 dims, and in how rows add up in the gradient of a BF16 norm;
+ * everything else stays as in exact mode.
  *
  * Ops are enqueued on one stream and return at once; `download` and `norms` wait, and
  * so does `upload` of more than a few MiB. `reserve` gives zeroed device memory. No op

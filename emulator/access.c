@@ -145,18 +145,40 @@ static void addresses(const struct machine_warp *w, const struct ptx_operand *a,
 
 struct extent {
     uint64_t low, high; /* addresses */
-    uint64_t bits;      /* their or */
+    uint64_t bits;      /* what may break their alignment */
 };
 
-/* Gives lanes outside of mask an address of one inside; the extent of all. */
-static struct extent settle(uint64_t at[PTX_LANES], uint32_t mask)
+/* Whether at[] is at[0] + lane * step. */
+static bool is_progression(const uint64_t at[PTX_LANES], uint64_t step)
 {
+    uint64_t differ = 0;
+    for (int32_t lane = 0; lane < PTX_LANES; lane++)
+        differ |= at[lane] ^ (at[0] + (uint64_t)lane * step);
+    return differ == 0;
+}
+
+/* Gives lanes outside of mask an address of one inside; finds the pattern and the
+ * extent of all. */
+static struct extent settle(struct access_lanes *l, uint32_t mask, uint64_t bytes)
+{
+    uint64_t *const at = l->at;
     const uint64_t some = at[__builtin_ctz(mask)];
-    struct extent e = {.low = some, .high = some, .bits = 0};
     if (mask != ~(uint32_t)0) {
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
             at[lane] = (mask >> lane & 1) != 0 ? at[lane] : some;
     }
+    const uint64_t span = at[PTX_LANES - 1] - at[0];
+    struct extent e = {.low = at[0], .high = at[PTX_LANES - 1], .bits = at[0]};
+    if (span == 0 && is_progression(at, 0)) {
+        l->pattern = ACCESS_SAME;
+        return e;
+    }
+    if (span == (PTX_LANES - 1) * bytes && mask == ~(uint32_t)0 &&
+        is_progression(at, bytes)) {
+        l->pattern = ACCESS_ROW;
+        return e;
+    }
+    l->pattern = ACCESS_MIXED;
     for (int32_t lane = 0; lane < PTX_LANES; lane++) {
         e.low = at[lane] < e.low ? at[lane] : e.low;
         e.high = at[lane] > e.high ? at[lane] : e.high;
@@ -165,38 +187,59 @@ static struct extent settle(uint64_t at[PTX_LANES], uint32_t mask)
     return e;
 }
 
-static bool slowly(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
-                   enum machine_space space, int32_t bytes, enum machine_access access,
-                   uint64_t host[PTX_LANES])
+/* Each lane of mask by machine_at. */
+static bool one_by_one(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
+                       int32_t bytes, enum machine_access access,
+                       struct access_lanes *l)
 {
+    const enum machine_space space = (enum machine_space)i->option[0];
+    const size_t n = (size_t)bytes;
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
-        const uint8_t *const p = machine_at(w, i, lane, space, host[lane],
-                                            (size_t)bytes, (size_t)bytes, access);
+        const uint8_t *const p = machine_at(w, i, lane, space, l->at[lane], n, n,
+                                            access);
         if (p == NULL)
             return false;
-        host[lane] = (uint64_t)(uintptr_t)p;
+        l->at[lane] = (uint64_t)(uintptr_t)p;
     }
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        host[lane] = host[(mask >> lane & 1) != 0 ? lane : __builtin_ctz(mask)];
+    l->delta = 0;
     return true;
 }
 
-/* at becomes base + lane * stride + (at - from) if all of it is below limit. */
-static bool rebase(uint64_t at[PTX_LANES], const struct extent *e, uint64_t from,
-                   const uint8_t *base, uint64_t stride, uint64_t limit, uint32_t mask)
+static bool slowly(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
+                   int32_t bytes, enum machine_access access, struct access_lanes *l)
 {
-    if (e->high - from > limit || e->low < from)
+    if (!one_by_one(w, i, mask, bytes, access, l))
         return false;
-    const uint64_t begin = (uint64_t)(uintptr_t)base;
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        at[lane] = begin + (uint64_t)lane * stride + (at[lane] - from);
-    if (stride == 0 || mask == ~(uint32_t)0)
-        return true;
-    const uint64_t some = at[__builtin_ctz(mask)];
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        at[lane] = (mask >> lane & 1) != 0 ? at[lane] : some;
+    for (int32_t lane = 0; lane < PTX_LANES; lane++) {
+        if ((mask >> lane & 1) == 0)
+            l->at[lane] = l->at[__builtin_ctz(mask)];
+    }
+    l->pattern = ACCESS_MIXED;
     return true;
+}
+
+/* Addresses relative to `from` become host addresses behind base, if all bytes lie
+ * within `size`. */
+static bool rebase(struct access_lanes *l, const struct extent *e, uint64_t from,
+                   const uint8_t *base, uint64_t size, uint64_t bytes)
+{
+    if (size < bytes || e->high - from > size - bytes)
+        return false;
+    l->delta = (uint64_t)(uintptr_t)base - from;
+    return true;
+}
+
+/* Of local memory each lane has its own. */
+static void spread(struct access_lanes *l, uint64_t stride, uint32_t mask)
+{
+    for (int32_t lane = 0; lane < PTX_LANES; lane++)
+        l->at[lane] += (uint64_t)lane * stride;
+    for (int32_t lane = 0; lane < PTX_LANES; lane++) {
+        if ((mask >> lane & 1) == 0)
+            l->at[lane] = l->at[__builtin_ctz(mask)];
+    }
+    l->pattern = ACCESS_MIXED;
 }
 
 static enum machine_space space_of(uint64_t address)
@@ -216,7 +259,7 @@ static enum machine_space space_of(uint64_t address)
 /* false: not all lanes lie in one place, or not within it */
 static bool quickly(struct machine_warp *w, uint32_t mask, enum machine_space space,
                     const struct extent *e, int32_t bytes, enum machine_access access,
-                    uint64_t at[PTX_LANES])
+                    struct access_lanes *l)
 {
     const struct machine_block *const b = w->block;
     const struct ptx_kernel *const k = b->launch->kernel;
@@ -228,26 +271,24 @@ static bool quickly(struct machine_warp *w, uint32_t mask, enum machine_space sp
         space = space_of(e->low);
         from = space == MACHINE_GLOBAL ? 0 : e->low & MACHINE_WINDOW_MASK;
     }
-    const bool is_constant = space == MACHINE_PARAM || space == MACHINE_CONST;
-    if (is_constant && access != MACHINE_READ)
+    if (access != MACHINE_READ && (space == MACHINE_PARAM || space == MACHINE_CONST))
         return false;
     switch (space) {
     case MACHINE_GENERIC:
         return false;
     case MACHINE_GLOBAL:
     case MACHINE_CONST:
+        l->delta = 0;
         return machine_reaches(w, e->low, e->high - e->low + n);
     case MACHINE_SHARED:
-        return b->race == NULL && b->shared_bytes >= n &&
-               rebase(at, e, from, b->shared, 0, b->shared_bytes - n, mask);
-    case MACHINE_LOCAL:
-        return (uint64_t)k->local_bytes >= n &&
-               rebase(at, e, from, w->local, (uint64_t)k->local_bytes,
-                      (uint64_t)k->local_bytes - n, mask);
+        return b->race == NULL && rebase(l, e, from, b->shared, b->shared_bytes, n);
     case MACHINE_PARAM:
-        return (uint64_t)k->param_bytes >= n &&
-               rebase(at, e, from, b->launch->params, 0, (uint64_t)k->param_bytes - n,
-                      mask);
+        return rebase(l, e, from, b->launch->params, (uint64_t)k->param_bytes, n);
+    case MACHINE_LOCAL:
+        if (!rebase(l, e, from, w->local, (uint64_t)k->local_bytes, n))
+            return false;
+        spread(l, (uint64_t)k->local_bytes, mask);
+        return true;
     }
     return false;
 }
@@ -265,69 +306,41 @@ static void count(const struct machine_block *b, enum machine_space space,
 /* Few lanes, as where one thread of a warp does the work: one by one. */
 static bool locate_few(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
                        const struct ptx_operand *a, int32_t bytes,
-                       enum machine_access access, uint64_t host[PTX_LANES])
+                       enum machine_access access, struct access_lanes *l)
 {
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
         if (a->slot < 0)
-            host[lane] = (uint64_t)a->bits;
+            l->at[lane] = (uint64_t)a->bits;
         else if (a->bytes == 8)
-            host[lane] = machine_u64(w, a->slot)[lane] + (uint64_t)a->bits;
+            l->at[lane] = machine_u64(w, a->slot)[lane] + (uint64_t)a->bits;
         else
-            host[lane] = (uint32_t)(machine_u32(w, a->slot)[lane] + (uint32_t)a->bits);
+            l->at[lane] = (uint32_t)(machine_u32(w, a->slot)[lane] + (uint32_t)a->bits);
     }
+    l->pattern = ACCESS_SPARSE;
     if (w->block->counts != NULL)
-        count(w->block, (enum machine_space)i->option[0], access, mask, host, bytes);
-    for (uint32_t left = mask; left != 0; left &= left - 1) {
-        const int32_t lane = __builtin_ctz(left);
-        const uint8_t *const p = machine_at(
-            w, i, lane, (enum machine_space)i->option[0], host[lane], (size_t)bytes,
-            (size_t)bytes, access);
-        if (p == NULL)
-            return false;
-        host[lane] = (uint64_t)(uintptr_t)p;
-    }
-    return true;
+        count(w->block, (enum machine_space)i->option[0], access, mask, l->at, bytes);
+    return one_by_one(w, i, mask, bytes, access, l);
 }
 
-static enum access_pattern pattern_of(const uint64_t host[PTX_LANES], uint32_t mask,
-                                      uint64_t bytes)
-{
-    const uint64_t span = host[PTX_LANES - 1] - host[0];
-    const bool may_be_row = mask == ~(uint32_t)0 && span == (PTX_LANES - 1) * bytes;
-    if (span != 0 && !may_be_row)
-        return ACCESS_MIXED;
-    const uint64_t step = span == 0 ? 0 : bytes;
-    uint64_t differ = 0;
-    for (int32_t lane = 0; lane < PTX_LANES; lane++)
-        differ |= host[lane] ^ (host[0] + (uint64_t)lane * step);
-    if (differ != 0)
-        return ACCESS_MIXED;
-    return span == 0 ? ACCESS_SAME : ACCESS_ROW;
-}
-
-enum access_pattern access_locate(struct machine_warp *w, const struct ptx_insn *i,
-                                  uint32_t mask, const struct ptx_operand *address,
-                                  int32_t bytes, enum machine_access access,
-                                  uint64_t host[PTX_LANES])
+bool access_locate(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
+                   const struct ptx_operand *address, int32_t bytes,
+                   enum machine_access access, struct access_lanes *out)
 {
     const enum machine_space space = (enum machine_space)i->option[0];
     if (__builtin_popcount(mask) <= FEW_LANES)
-        return locate_few(w, i, mask, address, bytes, access, host) ? ACCESS_SPARSE
-                                                                    : ACCESS_FAULT;
-    addresses(w, address, host);
-    const struct extent e = settle(host, mask);
+        return locate_few(w, i, mask, address, bytes, access, out);
+    addresses(w, address, out->at);
+    const struct extent e = settle(out, mask, (uint64_t)bytes);
     if (w->block->counts != NULL)
-        count(w->block, space, access, mask, host, bytes);
-    if (((e.bits & ((uint64_t)bytes - 1)) != 0 ||
-         !quickly(w, mask, space, &e, bytes, access, host)) &&
-        !slowly(w, i, mask, space, bytes, access, host))
-        return ACCESS_FAULT;
-    return pattern_of(host, mask, (uint64_t)bytes);
+        count(w->block, space, access, mask, out->at, bytes);
+    return ((e.bits & ((uint64_t)bytes - 1)) == 0 &&
+            quickly(w, mask, space, &e, bytes, access, out)) ||
+           slowly(w, i, mask, bytes, access, out);
 }
 
 void access_order(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
-                  const uint64_t host[PTX_LANES], bool is_release)
+                  const struct access_lanes *lanes, bool is_release)
 {
     const struct machine_block *const b = w->block;
     const int32_t wanted = is_release ? ACCESS_RELEASE : ACCESS_ACQUIRE;
@@ -335,7 +348,8 @@ void access_order(struct machine_warp *w, const struct ptx_insn *i, uint32_t mas
         return;
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
-        const uint64_t off = host[lane] - (uint64_t)(uintptr_t)b->shared;
+        const uint64_t off = lanes->at[lane] + lanes->delta -
+                             (uint64_t)(uintptr_t)b->shared;
         if (off >= b->shared_bytes)
             continue;
         if (is_release)

@@ -32,22 +32,28 @@ void access_store(struct ptx_insn *i, const struct access_form *f);
 
 /* How the addresses of the lanes in a mask lie. */
 enum access_pattern {
-    ACCESS_FAULT,
-    ACCESS_SPARSE, /* few lanes: host[] is given for them alone */
-    ACCESS_MIXED, /* host[] is given for all: that of one in the mask where not in it */
-    ACCESS_SAME,  /* all the same; host[] as for MIXED */
-    ACCESS_ROW    /* all 32 lanes, one behind the other; host[] as for MIXED */
+    ACCESS_SPARSE, /* few lanes */
+    ACCESS_MIXED,
+    ACCESS_SAME, /* one address */
+    ACCESS_ROW   /* all 32 lanes, one behind the other */
 };
 
-/* The host addresses of `bytes` bytes (a power of two, which they must be aligned to)
- * of each lane in mask. Checked as machine_at does. */
-enum access_pattern access_locate(struct machine_warp *w, const struct ptx_insn *i,
-                                  uint32_t mask, const struct ptx_operand *address,
-                                  int32_t bytes, enum machine_access access,
-                                  uint64_t host[PTX_LANES]);
+/* A lane's host address is at[lane] + delta. But for SPARSE, lanes outside of the mask
+ * have the address of one inside. */
+struct access_lanes {
+    enum access_pattern pattern;
+    uint64_t delta;
+    uint64_t at[PTX_LANES];
+};
+
+/* Where the lanes in mask access `bytes` bytes (a power of two, which they must be
+ * aligned to). Checked as machine_at does; false after a fault. */
+bool access_locate(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
+                   const struct ptx_operand *address, int32_t bytes,
+                   enum machine_access access, struct access_lanes *out);
 
 /* Release before, acquire after an access of shared memory, for the race checker. */
 void access_order(struct machine_warp *w, const struct ptx_insn *i, uint32_t mask,
-                  const uint64_t host[PTX_LANES], bool is_release);
+                  const struct access_lanes *lanes, bool is_release);
 
 #endif

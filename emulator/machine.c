@@ -167,7 +167,14 @@ static void fill_const(struct machine_warp *w, const struct ptx_const *c)
     }
 }
 
-/* is_fresh: the register file was another launch's, so immediates are written, too. */
+/* What changes from block to block of a launch. */
+static bool is_of_block(enum ptx_const_kind kind)
+{
+    return kind == PTX_CTAID_X || kind == PTX_CTAID_Y || kind == PTX_CTAID_Z ||
+           kind == PTX_SMID;
+}
+
+/* is_fresh: the register file was another launch's, so all constants are written. */
 static void start_warp(struct context *c, struct machine_block *b, int32_t id,
                        bool is_fresh)
 {
@@ -192,7 +199,7 @@ static void start_warp(struct context *c, struct machine_block *b, int32_t id,
     if (is_fresh && emulator_settings()->has_races)
         memset(w->file, UNWRITTEN, k->file_bytes);
     for (int32_t n = 0; n < k->n_consts; n++) {
-        if (is_fresh || k->consts[n].kind != PTX_CONST_BITS)
+        if (is_fresh || is_of_block(k->consts[n].kind))
             fill_const(w, &k->consts[n]);
     }
 }

@@ -180,26 +180,30 @@ struct machine_op {
     ptx_run_fn (*bind)(struct ptx_insn *i);
 };
 /* Each table ends with a NULL name. */
-extern const struct machine_op machine_ops_int[];     /* add sub mul mad div rem min max
-    neg abs not and or xor shl shr popc clz brev bfe bfi bfind prmt lop3 sad, 16/32/64 */
-extern const struct machine_op machine_ops_float[];   /* f32 f64 f16 bf16(x2): add sub
-    mul fma div rcp sqrt rsqrt ex2 lg2 sin cos tanh min max neg abs; cvt, testp,
-    copysign */
-extern const struct machine_op machine_ops_move[];    /* mov (with packing and
-    unpacking), selp, setp (with .and/.or/.xor and two results), set, slct, cvta,
-    isspacep, on every type; pred logic: and or xor not .pred */
-extern const struct machine_op machine_ops_memory[];  /* ld st ldu atom red (all spaces,
-    vectors, widths, cache operators and eviction hints accepted), prefetch, membar,
-    fence */
-extern const struct machine_op machine_ops_control[]; /* bra brx exit ret trap brkpt
-    bar barrier (named, counts, red, arrive), nanosleep, pragma-like, setmaxnreg,
-    griddepcontrol, activemask, elect.sync, mov of %clock-like registers */
-extern const struct machine_op machine_ops_warp[];    /* shfl vote match redux
-    bar.warp.sync */
-extern const struct machine_op machine_ops_matrix[];  /* mma ldmatrix stmatrix movmatrix
-    wgmma.* */
-extern const struct machine_op machine_ops_async[]; /* cp.async* (also bulk and tensor),
-  mbarrier.*, fence.proxy.async, fence.mbarrier_init, tensormap prefetch */
+
+/* 16, 32 and 64 bits: add sub mul mad div rem min max neg abs not and or xor shl shr
+ * popc clz brev bfe bfi bfind prmt lop3 sad */
+extern const struct machine_op machine_ops_int[];
+/* f32 f64 f16 bf16(x2): add sub mul fma div rcp sqrt rsqrt ex2 lg2 sin cos tanh min max
+ * neg abs; cvt, testp, copysign */
+extern const struct machine_op machine_ops_float[];
+/* on every type: mov (with packing and unpacking), selp, setp (with .and/.or/.xor and
+ * two results), set, slct, cvta, isspacep; and or xor not .pred */
+extern const struct machine_op machine_ops_move[];
+/* ld st ldu atom red (all spaces, vectors, widths; cache operators and eviction hints
+ * accepted), prefetch, membar, fence */
+extern const struct machine_op machine_ops_memory[];
+/* bra brx exit ret trap brkpt, bar barrier (named, counts, red, arrive; of a cluster of
+ * one block), nanosleep, setmaxnreg, griddepcontrol, activemask, elect.sync, mov of
+ * %clock-like registers */
+extern const struct machine_op machine_ops_control[];
+/* shfl vote match redux bar.warp.sync */
+extern const struct machine_op machine_ops_warp[];
+/* mma ldmatrix stmatrix movmatrix wgmma.* */
+extern const struct machine_op machine_ops_matrix[];
+/* cp.async* (also bulk and tensor), mbarrier.*, fence.proxy.async, fence.mbarrier_init,
+ * tensormap prefetch */
+extern const struct machine_op machine_ops_async[];
 
 /* Finds the family of i's mnemonic and binds it. ERR_INPUT naming it otherwise. */
 WARN_UNUSED int machine_bind(struct ptx_insn *i);

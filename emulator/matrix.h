@@ -40,14 +40,15 @@ static inline float matrix_element(enum matrix_type t, uint32_t bits)
                                       : (int32_t)(bits & 0xffffe000u));
 }
 
-static inline matrix_f8 matrix_load(const float *p)
+/* by pointer: vectors as arguments and results need AVX */
+static inline void matrix_load(matrix_f8 *v, const float *p)
 {
-    matrix_f8 v;
-    memcpy(&v, p, sizeof(v));
-    return v;
+    memcpy(v, p, sizeof(*v));
 }
-
-static inline void matrix_store(float *p, matrix_f8 v) { memcpy(p, &v, sizeof(v)); }
+static inline void matrix_store(float *p, const matrix_f8 *v)
+{
+    memcpy(p, v, sizeof(*v));
+}
 
 /* The instruction needs its whole warp in step: MACHINE_NEXT when it is, MACHINE_WAIT
  * while lanes are elsewhere, a fault when some have exited or never existed. */

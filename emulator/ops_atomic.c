@@ -207,16 +207,17 @@ static enum machine_next run_atomic(struct machine_warp *w, const struct ptx_ins
     struct operation what = {.op = (enum op)(i->option[3] >> F_OP & 0xff),
                              .type = (enum type)(i->option[3] >> F_TYPE & 0xff),
                              .bytes = bytes};
-    uint64_t host[PTX_LANES];
-    if (access_locate(w, i, mask, o, n * bytes, MACHINE_ATOMIC, host) == ACCESS_FAULT)
+    struct access_lanes lanes;
+    if (!access_locate(w, i, mask, o, n * bytes, MACHINE_ATOMIC, &lanes))
         return MACHINE_FAULT;
     const uint64_t shared = (uint64_t)(uintptr_t)w->block->shared;
-    access_order(w, i, mask, host, true);
+    access_order(w, i, mask, &lanes, true);
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
-        what.flushes = host[lane] - shared >= w->block->shared_bytes;
+        const uint64_t host = lanes.at[lane] + lanes.delta;
+        what.flushes = host - shared >= w->block->shared_bytes;
         for (int32_t k = 0; k < n; k++) {
-            uint8_t *const p = (uint8_t *)(uintptr_t)host[lane] + k * bytes;
+            uint8_t *const p = (uint8_t *)(uintptr_t)host + k * bytes;
             const uint64_t b = value_of(w, item(&o[1], k), bytes, lane);
             const uint64_t c = what.op == CAS ? value_of(w, &o[2], bytes, lane) : 0;
             const uint64_t old = update(p, &what, b, c);
@@ -229,7 +230,7 @@ static enum machine_next run_atomic(struct machine_warp *w, const struct ptx_ins
                 machine_u32(w, d->slot)[lane] = (uint32_t)old;
         }
     }
-    access_order(w, i, mask, host, false);
+    access_order(w, i, mask, &lanes, false);
     return MACHINE_NEXT;
 }
 

@@ -129,15 +129,19 @@ multiply(float *d, const float *a, const float *b, int32_t k_end)
 {
     for (int32_t row = 0; row < TILE_ROWS; row += 8) {
         matrix_f8 sum[8];
+#pragma GCC unroll 8
         for (int32_t g = 0; g < 8; g++)
-            sum[g] = matrix_load(d + (row + g) * TILE_COLS);
+            matrix_load(&sum[g], d + (row + g) * TILE_COLS);
         for (int32_t k = 0; k < k_end; k++) {
-            const matrix_f8 v = matrix_load(b + k * TILE_COLS);
+            matrix_f8 v;
+            matrix_load(&v, b + k * TILE_COLS);
+#pragma GCC unroll 8
             for (int32_t g = 0; g < 8; g++)
                 sum[g] += a[(row + g) * k_end + k] * v;
         }
+#pragma GCC unroll 8
         for (int32_t g = 0; g < 8; g++)
-            matrix_store(d + (row + g) * TILE_COLS, sum[g]);
+            matrix_store(d + (row + g) * TILE_COLS, &sum[g]);
     }
 }
 

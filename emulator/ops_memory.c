@@ -32,22 +32,23 @@ static uint64_t extend(uint64_t v, int32_t bytes, int32_t register_width)
 }
 
 /* An element of every lane. The addresses are n * bytes apart in a row. */
-ALWAYS_INLINE void gather(uint64_t *v, const uint64_t host[PTX_LANES], uint64_t off,
-                          enum access_pattern pattern, int32_t n, int32_t bytes)
+ALWAYS_INLINE void gather(uint64_t *v, const struct access_lanes *l, uint64_t off,
+                          int32_t n, int32_t bytes)
 {
-    if (pattern == ACCESS_ROW) {
+    const uint64_t first = l->at[0] + l->delta + off;
+    if (l->pattern == ACCESS_ROW) {
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
-            v[lane] = read_bytes(host[0] + off + (uint64_t)(lane * n * bytes), bytes);
+            v[lane] = read_bytes(first + (uint64_t)(lane * n * bytes), bytes);
         return;
     }
-    if (pattern == ACCESS_SAME) {
-        const uint64_t one = read_bytes(host[0] + off, bytes);
+    if (l->pattern == ACCESS_SAME) {
+        const uint64_t one = read_bytes(first, bytes);
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
             v[lane] = one;
         return;
     }
     for (int32_t lane = 0; lane < PTX_LANES; lane++) {
-        uint64_t at = host[lane] + off;
+        uint64_t at = l->at[lane] + (l->delta + off);
         __asm__("" : "+r"(at)); /* gather instructions are slower than loads */
         v[lane] = read_bytes(at, bytes);
     }
@@ -55,12 +56,11 @@ ALWAYS_INLINE void gather(uint64_t *v, const uint64_t host[PTX_LANES], uint64_t 
 
 /* The bytes of an element into registers of 32 or 64 bits, zeros above them. */
 ALWAYS_INLINE void load_element(struct machine_warp *w, const struct ptx_operand *d,
-                                const uint64_t host[PTX_LANES], uint64_t off,
-                                enum access_pattern pattern, uint32_t mask, int32_t n,
-                                int32_t bytes)
+                                const struct access_lanes *l, uint64_t off,
+                                uint32_t mask, int32_t n, int32_t bytes)
 {
     uint64_t v[PTX_LANES];
-    gather(v, host, off, pattern, n, bytes);
+    gather(v, l, off, n, bytes);
     if (bytes == 8) {
         uint64_t *const to = machine_u64(w, d->slot);
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
@@ -79,13 +79,14 @@ ALWAYS_INLINE void load_element(struct machine_warp *w, const struct ptx_operand
 
 /* Any element into any register. */
 static void load_any(struct machine_warp *w, const struct ptx_operand *d,
-                     bool is_signed, int32_t bytes, const uint64_t host[PTX_LANES],
+                     bool is_signed, int32_t bytes, const struct access_lanes *l,
                      uint64_t off, uint32_t mask)
 {
     const int32_t width = d->width == 0 ? d->bytes : d->width;
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
-        uint64_t v = read_bytes(host[lane] + off, bytes < 8 ? bytes : 8);
+        const uint64_t at = l->at[lane] + l->delta + off;
+        uint64_t v = read_bytes(at, bytes < 8 ? bytes : 8);
         if (is_signed && bytes < 8)
             v = extend(v, bytes, width);
         if (d->bytes == 4) {
@@ -94,8 +95,9 @@ static void load_any(struct machine_warp *w, const struct ptx_operand *d,
         }
         machine_u64(w, d->slot)[lane] = v;
         if (d->bytes == 16)
-            machine_u64(w, d->slot)[PTX_LANES + lane] =
-                bytes == 16 ? read_bytes(host[lane] + off + 8, 8) : 0;
+            machine_u64(w, d->slot)[PTX_LANES + lane] = bytes == 16
+                                                            ? read_bytes(at + 8, 8)
+                                                            : 0;
     }
 }
 
@@ -103,10 +105,8 @@ ALWAYS_INLINE enum machine_next load(struct machine_warp *w, const struct ptx_in
                                      uint32_t mask, int32_t n, int32_t bytes,
                                      bool is_plain)
 {
-    uint64_t host[PTX_LANES];
-    const enum access_pattern pattern = access_locate(w, i, mask, &i->o[1], n * bytes,
-                                                      MACHINE_READ, host);
-    if (pattern == ACCESS_FAULT)
+    struct access_lanes lanes;
+    if (!access_locate(w, i, mask, &i->o[1], n * bytes, MACHINE_READ, &lanes))
         return MACHINE_FAULT;
     const struct ptx_operand *const d = i->o[0].kind == PTX_VECTOR ? i->o[0].items
                                                                    : &i->o[0];
@@ -114,13 +114,13 @@ ALWAYS_INLINE enum machine_next load(struct machine_warp *w, const struct ptx_in
         const uint64_t off = (uint64_t)(k * bytes);
         if (d[k].kind != PTX_REG)
             continue; /* "_" */
-        if (is_plain && pattern != ACCESS_SPARSE)
-            load_element(w, &d[k], host, off, pattern, mask, n, bytes);
+        if (is_plain && lanes.pattern != ACCESS_SPARSE)
+            load_element(w, &d[k], &lanes, off, mask, n, bytes);
         else
-            load_any(w, &d[k], (i->option[3] & ACCESS_SIGNED) != 0, bytes, host, off,
+            load_any(w, &d[k], (i->option[3] & ACCESS_SIGNED) != 0, bytes, &lanes, off,
                      mask);
     }
-    access_order(w, i, mask, host, false);
+    access_order(w, i, mask, &lanes, false);
     return MACHINE_NEXT;
 }
 
@@ -131,38 +131,38 @@ ALWAYS_INLINE void write_bytes(uint64_t host, uint64_t v, int32_t bytes)
     memcpy((void *)(uintptr_t)host, &v, (size_t)bytes);
 }
 
-ALWAYS_INLINE void store_words(const uint32_t *s, const uint64_t host[PTX_LANES],
-                               uint64_t off, enum access_pattern pattern, uint32_t mask,
-                               int32_t n)
+ALWAYS_INLINE void store_words(const uint32_t *s, const struct access_lanes *l,
+                               uint64_t off, uint32_t mask, int32_t n)
 {
-    if (pattern == ACCESS_ROW) {
+    const uint64_t by = l->delta + off;
+    if (l->pattern == ACCESS_ROW) {
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
-            write_bytes(host[0] + off + (uint64_t)(lane * n * 4), s[lane], 4);
+            write_bytes(l->at[0] + by + (uint64_t)(lane * n * 4), s[lane], 4);
         return;
     }
     if (mask == all_lanes) {
         for (int32_t lane = 0; lane < PTX_LANES; lane++)
-            write_bytes(host[lane] + off, s[lane], 4);
+            write_bytes(l->at[lane] + by, s[lane], 4);
         return;
     }
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
-        write_bytes(host[lane] + off, s[lane], 4);
+        write_bytes(l->at[lane] + by, s[lane], 4);
     }
 }
 
 static void store_any(struct machine_warp *w, const struct ptx_operand *s,
-                      int32_t bytes, const uint64_t host[PTX_LANES], uint64_t off,
+                      int32_t bytes, const struct access_lanes *l, uint64_t off,
                       uint32_t mask)
 {
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
         const uint64_t v = s->bytes == 4 ? machine_u32(w, s->slot)[lane]
                                          : machine_u64(w, s->slot)[lane];
-        write_bytes(host[lane] + off, v, bytes < 8 ? bytes : 8);
+        const uint64_t at = l->at[lane] + l->delta + off;
+        write_bytes(at, v, bytes < 8 ? bytes : 8);
         if (bytes == 16)
-            write_bytes(host[lane] + off + 8, machine_u64(w, s->slot)[PTX_LANES + lane],
-                        8);
+            write_bytes(at + 8, machine_u64(w, s->slot)[PTX_LANES + lane], 8);
     }
 }
 
@@ -170,20 +170,18 @@ ALWAYS_INLINE enum machine_next store(struct machine_warp *w, const struct ptx_i
                                       uint32_t mask, int32_t n, int32_t bytes,
                                       bool is_plain)
 {
-    uint64_t host[PTX_LANES];
-    const enum access_pattern pattern = access_locate(w, i, mask, &i->o[0], n * bytes,
-                                                      MACHINE_WRITE, host);
-    if (pattern == ACCESS_FAULT)
+    struct access_lanes lanes;
+    if (!access_locate(w, i, mask, &i->o[0], n * bytes, MACHINE_WRITE, &lanes))
         return MACHINE_FAULT;
     const struct ptx_operand *const s = i->o[1].kind == PTX_VECTOR ? i->o[1].items
                                                                    : &i->o[1];
-    access_order(w, i, mask, host, true);
+    access_order(w, i, mask, &lanes, true);
     for (int32_t k = 0; k < n; k++) {
         const uint64_t off = (uint64_t)(k * bytes);
         if (is_plain && bytes == 4)
-            store_words(machine_u32(w, s[k].slot), host, off, pattern, mask, n);
+            store_words(machine_u32(w, s[k].slot), &lanes, off, mask, n);
         else
-            store_any(w, &s[k], bytes, host, off, mask);
+            store_any(w, &s[k], bytes, &lanes, off, mask);
     }
     return MACHINE_NEXT;
 }

@@ -140,36 +140,43 @@ bool wgmma_operand_load(struct machine_warp *w, const struct ptx_insn *i,
     return true;
 }
 
-/* Two rows of N_TILES tiles of 8 columns: the accumulators stay in registers. d: of the
- * upper row and the first tile; tiles are 128 floats apart, the rows 8. */
-#define MULTIPLY_ROWS(name, N_TILES)                                                   \
-    static void name(float *d, const float *a, const float *b, int32_t n, int32_t k)   \
-    {                                                                                  \
-        matrix_f8 sum[2][N_TILES];                                                     \
-        for (int32_t t = 0; t < 2 * N_TILES; t++)                                      \
-            sum[t % 2][t / 2] = matrix_load(d + t / 2 * 128 + t % 2 * 8);              \
-        MULTIPLY_STEPS(N_TILES)                                                        \
-        for (int32_t t = 0; t < 2 * N_TILES; t++)                                      \
-            matrix_store(d + t / 2 * 128 + t % 2 * 8, sum[t % 2][t / 2]);              \
-    }
-#define MULTIPLY_STEPS(N_TILES)                                                        \
-    for (int32_t s = 0; s < k; s++)                                                    \
-        for (int32_t t = 0; t < N_TILES; t++) {                                        \
-            const matrix_f8 v = matrix_load(b + s * n + t * 8);                        \
-            sum[0][t] += a[s] * v;                                                     \
-            sum[1][t] += a[k + s] * v;                                                 \
-        }
+enum { AT_ONCE = 4, TILE = 16 * 8 }; /* tiles; floats of one */
 
-MULTIPLY_ROWS(multiply_4, 4)
-MULTIPLY_ROWS(multiply_1, 1)
+/* Two rows of n_tiles tiles (a constant where this is called, at most AT_ONCE): the
+ * sums stay in registers. d: of the upper row in the first tile. */
+static inline __attribute__((always_inline)) void
+multiply_rows(float *d, const float *a, const float *b, int32_t n, int32_t k,
+              int32_t n_tiles)
+{
+    matrix_f8 upper[AT_ONCE], lower[AT_ONCE];
+#pragma GCC unroll 4
+    for (int32_t t = 0; t < n_tiles; t++) {
+        matrix_load(&upper[t], d + t * TILE);
+        matrix_load(&lower[t], d + t * TILE + 8);
+    }
+    for (int32_t s = 0; s < k; s++)
+#pragma GCC unroll 4
+        for (int32_t t = 0; t < n_tiles; t++) {
+            matrix_f8 v;
+            matrix_load(&v, b + s * n + t * 8);
+            upper[t] += a[s] * v;
+            lower[t] += a[k + s] * v;
+        }
+#pragma GCC unroll 4
+    for (int32_t t = 0; t < n_tiles; t++) {
+        matrix_store(d + t * TILE, &upper[t]);
+        matrix_store(d + t * TILE + 8, &lower[t]);
+    }
+}
 
 void wgmma_multiply(float *d, const float *a, const float *b, int32_t n, int32_t k)
 {
     for (int32_t row = 0; row < 16; row += 2) {
-        int32_t tile = 0;
-        for (; tile + 4 <= n / 8; tile += 4)
-            multiply_4(d + tile * 128 + row * 8, a + row * k, b + tile * 8, n, k);
-        for (; tile < n / 8; tile++)
-            multiply_1(d + tile * 128 + row * 8, a + row * k, b + tile * 8, n, k);
+        float *const to = d + row * 8;
+        int32_t t = 0;
+        for (; t + AT_ONCE <= n / 8; t += AT_ONCE)
+            multiply_rows(to + t * TILE, a + row * k, b + t * 8, n, k, AT_ONCE);
+        for (; t < n / 8; t++)
+            multiply_rows(to + t * TILE, a + row * k, b + t * 8, n, k, 1);
     }
 }

@@ -208,8 +208,10 @@ static void put_logits(struct dump *d)
         for (; n < d->acts.max.n_head_rows && i + n < d->n_rows; n++)
             rows[n] = (int32_t)(i + n);
         model_logits(&d->s.model, &d->acts, d->acts.x_last, rows, n);
-        d->s.backend.download(&d->s.backend, all + i * hp->n_vocab, d->acts.logits,
-                              (size_t)(n * hp->n_vocab) * sizeof(float));
+        for (int64_t r = 0; r < n; r++)
+            d->s.backend.download(&d->s.backend, all + (i + r) * hp->n_vocab,
+                                  d->acts.logits + r * d->acts.ld_logits,
+                                  (size_t)hp->n_vocab * sizeof(float));
     }
 }
 

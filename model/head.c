@@ -46,7 +46,7 @@ void model_logprobs(const struct model *m, struct acts *a, const float *x,
         b->upload(b, a->head_target, target + i, (size_t)c * sizeof(int32_t));
         b->logprob_fwd(b, a->head_logp, NULL,
                        entropy_out == NULL ? NULL : a->head_entropy, a->logits,
-                       a->head_target, inv_temp, m->n_softmax, m->hp.n_vocab, c);
+                       a->head_target, inv_temp, m->n_softmax, a->ld_logits, c);
         b->download(b, logp_out + i, a->head_logp, bytes);
         if (entropy_out != NULL)
             b->download(b, entropy_out + i, a->head_entropy, bytes);
@@ -69,9 +69,9 @@ static void head_chunk_bwd(const struct model *m, struct acts *a,
     if (dent != NULL)
         b->upload(b, a->head_dent, loss->dent + i, bytes);
     b->logprob_fwd(b, NULL, a->head_lse, a->head_entropy, a->logits, a->head_target,
-                   loss->inv_temp, m->n_softmax, m->hp.n_vocab, c);
+                   loss->inv_temp, m->n_softmax, a->ld_logits, c);
     b->logprob_bwd(b, a->logits, a->head_lse, a->head_entropy, a->head_target,
-                   a->head_dlogp, dent, loss->inv_temp, m->n_softmax, m->hp.n_vocab, c);
+                   a->head_dlogp, dent, loss->inv_temp, m->n_softmax, a->ld_logits, c);
     b->gemm_dw(b, g->head, rows_f32(a->logits), acts_rows(a, a->head_xn), &head, NULL,
                c);
     b->gemm_dx(b, a->dhead_xn, rows_f32(a->logits), &head, NULL, c);

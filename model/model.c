@@ -60,7 +60,8 @@ void model_release(struct model *m)
 
 struct weight model_weight(const struct model *m, enum param_role role, int64_t layer)
 {
-    if (role == PARAM_HEAD && m->hp.is_tied)
+    const bool is_head = role == PARAM_HEAD;
+    if (is_head && m->hp.is_tied)
         role = PARAM_EMBED;
     const struct param *const p = param_find(&m->table, role, layer);
     CHECK(p != NULL, "no parameter of role %d in layer %lld", (int)role,
@@ -70,7 +71,7 @@ struct weight model_weight(const struct model *m, enum param_role role, int64_t 
                            .dtype = m->dtype,
                            .layout = p->layout,
                            .n_mats = p->n_mats,
-                           .n = p->n,
+                           .n = is_head ? p->n_held : p->n,
                            .k = p->k};
 }
 
@@ -116,7 +117,7 @@ static void lay_out_head(struct acts *a, struct carver *c, const struct hparams 
     const int64_t m = a->max.n_head_rows;
     a->head_x = carve_f32(c, m, hp->d_model);
     a->head_xn = carve_product_rows(c, a, m, hp->d_model);
-    a->logits = carve_f32(c, m, hp->n_vocab);
+    a->logits = carve_f32(c, m, a->ld_logits);
     a->head_logp = carve_f32(c, m, 1);
     a->head_lse = carve_f32(c, m, 1);
     a->head_entropy = carve_f32(c, m, 1);
@@ -193,6 +194,7 @@ static struct acts acts_of(const struct model *m, const struct acts_limits *max)
 {
     const bool is_narrow = m->dtype == DTYPE_BF16;
     return (struct acts){.max = *max,
+                         .ld_logits = model_weight(m, PARAM_HEAD, -1).n,
                          .product_rows = is_narrow ? m->b->product_rows : DTYPE_F32,
                          .b = m->b};
 }

@@ -41,7 +41,8 @@ int model_init(struct model *m, struct backend *b, const struct hparams *hp,
                const void *data, enum dtype dtype, int64_t n_pos,
                int64_t n_softmax) WARN_UNUSED;
 void model_release(struct model *m);
-/* The weight of a role (PARAM_HEAD of a tied model is its embedding). */
+/* The weight of a role (PARAM_HEAD of a tied model is its embedding). n is what memory
+ * holds for products: the head's may exceed V, see n_held of model/params.h. */
 struct weight model_weight(const struct model *m, enum param_role role, int64_t layer);
 
 /* What one layer's backward reads. N rows, NK = N top_k. */
@@ -76,7 +77,8 @@ struct acts_limits {
 
 struct acts {
     struct acts_limits max;
-    enum dtype product_rows;   /* F32, or what the products of the weights round to */
+    int64_t ld_logits;       /* floats from one row of logits to the next, V or more */
+    enum dtype product_rows; /* F32, or what the products of the weights round to */
     struct layer_acts *layers; /* host array of L: pointers (shared ones coincide) */
     float *x_last;             /* (N, D) after the last layer */
     float *o;                  /* (NK, D) scratch: expert outputs, gradients */
@@ -130,7 +132,8 @@ void model_replay(const struct model *m, struct acts *a, const int32_t *routes,
 void model_load_start(const struct model *m, struct acts *a);
 void model_load_end(const struct model *m, struct acts *a, double *load);
 
-/* Logits (n, V) of rows of x (host indices into it, n <= n_head_rows) in a->logits. */
+/* Logits of rows of x (host indices into it, n <= n_head_rows) in a->logits (n,
+ * ld_logits); what lies past V in a row means nothing. */
 void model_logits(const struct model *m, struct acts *a, const float *x,
                   const int32_t *rows_host, int64_t n);
 

@@ -17,13 +17,16 @@ enum {
     PIECES_PER_LAYER = 7, /* and three per expert */
     PIECES_PER_EXPERT = 3,
     /* 64 bytes of the narrowest dtype */
-    ALIGN_ELEMS = 32
+    ALIGN_ELEMS = 32,
+    /* rows of logits then start on 16 bytes, in bf16 too, as device kernels want them
+     */
+    ALIGN_OUTPUTS = 8
 };
 
 static void add(struct param_table *t, struct param p)
 {
     p.off = t->n_elems;
-    p.n_elems = weight_n_elems(p.layout, p.n_mats, p.n, p.k);
+    p.n_elems = weight_n_elems(p.layout, p.n_mats, p.n_held, p.k);
     t->n_elems += (p.n_elems + ALIGN_ELEMS - 1) / ALIGN_ELEMS * ALIGN_ELEMS;
     t->items[t->n++] = p;
 }
@@ -35,6 +38,7 @@ static struct param norm(enum param_role role, int64_t layer, const struct hpara
                           .layout = WEIGHT_PLAIN,
                           .n_mats = 1,
                           .n = 1,
+                          .n_held = 1,
                           .k = hp->d_model};
 }
 
@@ -46,6 +50,7 @@ static struct param matrix(const struct param_table *t, enum param_role role,
                           .layout = t->layout,
                           .n_mats = 1,
                           .n = n,
+                          .n_held = n,
                           .k = k,
                           .is_decayed = true,
                           .init_std = (float)init_std};
@@ -81,6 +86,16 @@ int param_table_create(struct param_table *t, const struct hparams *hp)
     return param_table_create_in(t, hp, WEIGHT_PACKED);
 }
 
+/* The matrix whose product gives logits; panels are padded anyway */
+static struct param head(const struct param_table *t, enum param_role role,
+                         const struct hparams *hp)
+{
+    struct param p = matrix(t, role, -1, hp->n_vocab, hp->d_model, hp->init_std);
+    if (t->layout == WEIGHT_PLAIN)
+        p.n_held = (p.n + ALIGN_OUTPUTS - 1) / ALIGN_OUTPUTS * ALIGN_OUTPUTS;
+    return p;
+}
+
 int param_table_create_in(struct param_table *t, const struct hparams *hp,
                           enum weight_layout layout)
 {
@@ -88,16 +103,17 @@ int param_table_create_in(struct param_table *t, const struct hparams *hp,
     const int64_t n = hp->n_layers * ITEMS_PER_LAYER + 3;
     struct param_table made = {.items = mem_alloc((size_t)n * sizeof(*made.items)),
                                .layout = layout};
-    struct param embed = matrix(&made, PARAM_EMBED, -1, hp->n_vocab, hp->d_model,
-                                hp->init_std);
-    embed.layout = hp->is_tied ? layout : WEIGHT_PLAIN;
+    struct param embed = head(&made, PARAM_EMBED, hp);
+    if (!hp->is_tied) {
+        embed.layout = WEIGHT_PLAIN;
+        embed.n_held = embed.n;
+    }
     add(&made, embed);
     for (int64_t layer = 0; layer < hp->n_layers; layer++)
         add_layer(&made, hp, layer);
     add(&made, norm(PARAM_NORM_F, -1, hp));
     if (!hp->is_tied)
-        add(&made,
-            matrix(&made, PARAM_HEAD, -1, hp->n_vocab, hp->d_model, hp->init_std));
+        add(&made, head(&made, PARAM_HEAD, hp));
     *t = made;
     return STATUS_OK;
 }

@@ -36,7 +36,10 @@ struct param {
     int64_t layer; /* -1 outside the layers */
     enum weight_layout layout;
     int64_t n_mats, n, k;
-    int64_t off, n_elems; /* in the arena; n_elems with panel padding */
+    /* outputs of a matrix in memory: n, but for PLAIN logits a multiple of 8; those
+     * past n are 0 and stay it, and no piece has them */
+    int64_t n_held;
+    int64_t off, n_elems; /* in the arena; n_elems with all padding */
     bool is_decayed;      /* false for norms */
     float init_std;       /* 0: all ones (norms) */
 };

@@ -374,7 +374,7 @@ static void sample(struct rollout *r, int64_t n)
 {
     struct backend *const b = r->m->b;
     b->sample_fwd(b, r->token_dev, r->logp_dev, r->acts.logits, r->rows_dev,
-                  r->m->n_softmax, r->m->hp.n_vocab, n);
+                  r->m->n_softmax, r->acts.ld_logits, n);
 }
 
 /* Tokens, log-probabilities and n_routes ids of the step: its one wait for the backend

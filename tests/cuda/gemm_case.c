@@ -168,6 +168,17 @@ int64_t gemm_out_elems(const struct gemm_problem *p, enum gemm_form form)
     return form == GEMM_FORM_FWD ? p->n_y : form == GEMM_FORM_DX ? p->n_x : p->n_w;
 }
 
+struct gemm_case gemm_case_fit(const struct gemm_case *c)
+{
+    static const int64_t most = 120000000;
+    struct cudaDeviceProp prop;
+    struct gemm_case fit = *c;
+    if (cudaGetDeviceProperties(&prop, 0) == cudaSuccess &&
+        strncmp(prop.name, "PTX emulator", 12) == 0 && c->m > most / (c->n * c->k))
+        fit.m = most / (c->n * c->k);
+    return fit;
+}
+
 /* NULL where the machine has no usable GPU */
 struct gemm_tensor *gemm_open_gpu(enum gemm_kernel kernel)
 {

@@ -56,6 +56,12 @@ void gemm_problem_release(struct gemm_problem *p);
 void gemm_problem_upload(struct gemm_problem *p); /* x, dy, w and off once more */
 int64_t gemm_out_elems(const struct gemm_problem *p, enum gemm_form form);
 
+/* The case; on the emulator, if it is of more than 1.2e8 products, with fewer rows.
+ * Grids of more tiles than blocks, cut tiles and every kind of groups are in the
+ * smaller ones.
+ */
+struct gemm_case gemm_case_fit(const struct gemm_case *c);
+
 /* NULL where the machine has no usable GPU or it lacks the kernel */
 struct gemm_tensor *gemm_open_gpu(enum gemm_kernel kernel);
 /* fails the running test with CUDA's text; `e` is a cudaError_t */

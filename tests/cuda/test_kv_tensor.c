@@ -7,46 +7,16 @@
 #include "core/dtype_bits.h"
 #include "tests/cuda/on_cuda.h"
 
-enum { PAGES = 5 };
-
-struct kv {
-    float *cache;
-    const float *kv;
-    int32_t *dst_off, *dst;
-    int64_t g, d, ld, m;
-};
+#include "tests/cpu/kv_case.h"
 
 static void run(struct backend *b, void *arg)
 {
-    const struct kv *const p = arg;
+    const struct kv_case *const p = arg;
     b->kv_write(b, p->cache, p->kv, p->dst_off, p->dst, p->g, p->d, p->ld, true, p->m);
 }
 
-/* Row r goes to r % 3 slots (0, 1 or 2), all different. */
-static void kv_init(struct kv *p, int64_t m, int64_t g, int64_t d, int64_t gap)
-{
-    op_seed((uint64_t)(m * 31 + d + gap));
-    *p = (struct kv){.g = g, .d = d, .ld = 2 * g * d + gap, .m = m};
-    p->cache = op_filled(PAGES * 2 * g * d * KV_BLOCK, op_random);
-    p->kv = op_filled(m * p->ld, op_random);
-    p->dst_off = op_ints(m + 1);
-    p->dst = op_ints(2 * m + 1);
-    int32_t slots[PAGES * KV_BLOCK];
-    for (int32_t i = 0; i < PAGES * KV_BLOCK; i++) {
-        const int64_t j = op_below(i + 1);
-        slots[i] = slots[j];
-        slots[j] = i;
-    }
-    p->dst_off[0] = 0;
-    for (int64_t r = 0; r < m; r++) {
-        p->dst_off[r + 1] = p->dst_off[r] + (int32_t)(r % 3);
-        for (int32_t i = p->dst_off[r]; i < p->dst_off[r + 1]; i++)
-            p->dst[i] = slots[i];
-    }
-}
-
 /* A page of a kv head: keys (slots, d), then values, in the first half of its memory */
-static void put_row(uint16_t *cache, const struct kv *p, int64_t r, int32_t slot)
+static void put_row(uint16_t *cache, const struct kv_case *p, int64_t r, int32_t slot)
 {
     for (int64_t i = 0; i < 2 * p->g * p->d; i++) {
         const int64_t g = i / p->d % p->g, d = i % p->d;
@@ -65,10 +35,10 @@ static void test_write(void **state)
                          dims[][2] = {{1, 32}, {3, 64}, {2, 128}};
     static const int64_t gaps[] = {0, 3, 4};
     for (int i = 0; i < ARRAY_LEN(rows) * ARRAY_LEN(dims) * ARRAY_LEN(gaps); i++) {
-        struct kv p;
+        struct kv_case p;
         const int64_t *const dim = dims[i / 4 % 3];
         kv_init(&p, rows[i % 4], dim[0], dim[1], gaps[i / 12]);
-        const int64_t n = PAGES * 2 * p.g * p.d * KV_BLOCK;
+        const int64_t n = kv_floats(&p);
         float *const want = op_floats(n);
         memcpy(want, p.cache, (size_t)n * sizeof(float));
         for (int64_t r = 0; r < p.m; r++)

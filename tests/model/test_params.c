@@ -36,6 +36,7 @@ static void test_table(void **state)
             const struct param *const p = &t.items[i];
             assert_true(p->off >= end && p->off < end + 32);
             assert_int_equal(p->off % 32, 0);
+            assert_int_equal(p->n_held, p->n);
             assert_int_equal(p->n_elems,
                              weight_n_elems(p->layout, p->n_mats, p->n, p->k));
             assert_ptr_equal(param_find(&t, p->role, p->layer), p);
@@ -55,6 +56,44 @@ static void test_table(void **state)
     struct param_table t;
     bad.d_ff = 0;
     assert_error(param_table_create(&t, &bad), "\"intermediate_size\" is 0");
+}
+
+/* The matrix that gives logits has rows to spare in the PLAIN layout, and only it;
+ * pieces do not reach them. */
+static void test_plain_head(void **state)
+{
+    (void)state;
+    for (int tied = 0; tied < 2; tied++) {
+        struct hparams hp = awkward;
+        struct param_table t;
+        hp.is_tied = tied == 1;
+        assert_ok(param_table_create_in(&t, &hp, WEIGHT_PLAIN));
+        int64_t n_wider = 0;
+        for (int64_t i = 0; i < t.n; i++) {
+            const struct param *const p = &t.items[i];
+            const bool is_head = p->role == (tied ? PARAM_EMBED : PARAM_HEAD);
+            assert_int_equal(p->n_held, is_head ? 72 : p->n);
+            assert_int_equal(p->n_elems, p->n_mats * p->n_held * p->k);
+            n_wider += is_head;
+        }
+        assert_int_equal(n_wider, 1);
+        const struct param *const head = param_find(&t, tied ? PARAM_EMBED : PARAM_HEAD,
+                                                    -1);
+        struct piece p;
+        piece_get(&p, &t, &hp, tied ? 0 : pieces_count(&t, &hp) - 1);
+        assert_ptr_equal(p.param, head);
+        assert_int_equal(p.shape[0], 67);
+        float *const arena = mem_alloc((size_t)t.n_elems * sizeof(float));
+        float *const values = mem_alloc((size_t)(67 * head->k) * sizeof(float));
+        for (int64_t i = 0; i < 67 * head->k; i++)
+            values[i] = 1.0f;
+        piece_pack(arena, DTYPE_F32, values, DTYPE_F32, &p);
+        for (int64_t i = 0; i < head->n_elems; i++)
+            assert_true(arena[head->off + i] == (i < 67 * head->k ? 1.0f : 0.0f));
+        mem_free(values);
+        mem_free(arena);
+        param_table_release(&t);
+    }
 }
 
 static void test_init_and_decay(void **state)
@@ -260,13 +299,10 @@ static void test_pack_keeps_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_init_and_decay),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_pieces_cover),
-        cmocka_unit_test(test_pack),
-        cmocka_unit_test(test_pack_widths),
-        cmocka_unit_test(test_pack_keeps_bits),
+        cmocka_unit_test(test_table),          cmocka_unit_test(test_plain_head),
+        cmocka_unit_test(test_init_and_decay), cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_pieces_cover),   cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_pack_widths),    cmocka_unit_test(test_pack_keeps_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
