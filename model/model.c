@@ -180,7 +180,6 @@ static void lay_out(struct acts *a, struct layer_acts *layers, struct carver *c,
             *la = layers[0];
         else
             lay_out_layer(la, a, c, hp);
-        la->experts = a->experts == NULL ? NULL : a->experts + l * n * hp->top_k;
         /* inference: layer 0's input buffer is the residual stream, updated in place */
         if (l == 0 || !is_infer)
             la->x = carve_f32(c, n, hp->d_model);
@@ -361,6 +360,7 @@ void model_forward(const struct model *m, struct acts *a, const struct batch *t)
           (long long)t->n_own_pages, (long long)a->max.n_pages);
     const struct weight embed = model_weight(m, PARAM_EMBED, -1);
     m->b->embed_fwd(m->b, a->layers[0].x, &embed, t->dev.ids, t->n_rows);
+    model_place_experts(m, a, t->n_rows);
     model_layer_start(m, a, t, 0);
     for (int64_t l = 0; l < n_layers; l++) {
         model_layer_fwd(m, a, t, l);

@@ -83,7 +83,7 @@ struct acts {
     float *x_last;             /* (N, D) after the last layer */
     float *o;                  /* (NK, D) scratch: expert outputs, gradients */
     void *h;                   /* (NK, F) product rows: the experts' activation */
-    int32_t *experts;          /* (L, n_rows max, K): routes of the last forward */
+    int32_t *experts;          /* (L, N, K): routes of the last forward of N rows */
     /* head: M = n_head_rows */
     float *head_x; /* (M, D) */
     void *head_xn; /* (M, D) product rows */

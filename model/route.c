@@ -7,6 +7,12 @@
 
 static int64_t load_width(const struct hparams *hp) { return 2 * hp->n_experts + 1; }
 
+void model_place_experts(const struct model *m, struct acts *a, int64_t n)
+{
+    for (int64_t l = 0; l < m->hp.n_layers; l++)
+        a->layers[l].experts = a->experts + l * n * m->hp.top_k;
+}
+
 void model_route(const struct model *m, struct acts *a, const struct layer_acts *la,
                  int64_t l, int64_t n)
 {
@@ -36,9 +42,9 @@ void model_replay(const struct model *m, struct acts *a, const int32_t *routes,
           (long long)a->max.n_rows, (int)a->max.mode);
     a->is_replayed = routes != NULL;
     const int64_t n = n_rows * m->hp.top_k;
-    for (int64_t l = 0; routes != NULL && l < m->hp.n_layers; l++)
-        m->b->upload(m->b, a->layers[l].experts, routes + l * n,
-                     (size_t)n * sizeof(*routes));
+    if (routes != NULL)
+        m->b->upload(m->b, a->experts, routes,
+                     (size_t)(m->hp.n_layers * n) * sizeof(*routes));
 }
 
 static size_t load_bytes(const struct hparams *hp)

@@ -417,14 +417,12 @@ static void first_tokens(struct rollout *r)
     accept_tokens(r, n);
 }
 
-/* The step's routes, from the layers' arrays of n_rows max into one of n rows */
+/* The routes of a step of n rows, all layers, beside its other results */
 static void gather_routes(struct rollout *r, int64_t n)
 {
     struct backend *const b = r->m->b;
-    const int64_t each = n * r->m->hp.top_k;
-    for (int64_t l = 0; l < r->m->hp.n_layers; l++)
-        b->copy(b, r->step_routes_dev + l * each, r->acts.layers[l].experts,
-                (size_t)each * sizeof(int32_t));
+    const int64_t n_routes = r->m->hp.n_layers * n * r->m->hp.top_k;
+    b->copy(b, r->step_routes_dev, r->acts.experts, (size_t)n_routes * sizeof(int32_t));
 }
 
 /* Forward, logits and sampling of n uploaded rows: the same sequence of ops in every
