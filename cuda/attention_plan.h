@@ -11,6 +11,8 @@
  * from that state on.
  * Few lines of few sequences, which would leave most of the device idle: a sequence's
  * pages are dealt out to several blocks, and a second launch adds them up in order.
+ * Blocks of different sequences then read shared pages at the same time, all but the
+ * first from the level-2 cache.
  */
 #ifndef CUDA_ATTENTION_PLAN_H
 #define CUDA_ATTENTION_PLAN_H
