@@ -196,7 +196,7 @@ $(foreach f,$(TEST_FOLDERS),$(eval $(call test_rule,$(f))))
 # tests/fuzz/fuzz_<what>.c: reward, core and the tokenizer, which is model/ without the rest
 FUZZ_BINS := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJ := $(call obj,$(SRC_reward) $(SRC_core) $(filter-out $(foreach f,backward batch checkpoint% head \
-    hparams% model optim params% rope safetensors% shards weights%,model/$(f).c),$(SRC_model)) \
+    hparams% model optim params% rope route safetensors% shards weights%,model/$(f).c),$(SRC_model)) \
     $(if $(filter driver,$(FUZZ_ENGINE)),tests/fuzz/driver.c))
 $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 	$(call say,LD,$@)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Whole runs of the CUDA backend without a GPU: `grpo` linked with the emulator trains a tiny
 # model. Exact mode must end in the CPU's checkpoints, also with streams and asynchronous copies
-# at the other end of what is allowed; tensor mode must have equal log-probs on-policy.
+# at the other end of what is allowed, with other code, options and a change of device in between;
+# tensor mode must have equal log-probs on-policy.
 #   tests/run_emulated.sh build/release
 set -u
 grpo=$1/emulated/bin/grpo
@@ -66,12 +67,50 @@ same "train, exact" "$(hash_of exact/checkpoints/step_3)" "$want"
 EMULATOR_STREAMS=late EMULATOR_ASYNC=early train late base "${cuda[@]}"
 same "train, exact, streams late, copies early" "$(hash_of late/checkpoints/step_3)" "$want"
 
-pretrain narrow run.device=cpu model.dtype=bf16
-train tensor narrow run.device=cuda run.matmul=tensor
-if [ "$(grep -c '"logp_diff_max":0,' "$dir/tensor/metrics.jsonl")" = 3 ]; then
-    ok "train, tensor: max |logp_rollout - logp_learner| == 0 in every step"
+EMULATOR_SM=80 train portable base "${cuda[@]}"
+same "train, exact, code of sm_80" "$(hash_of portable/checkpoints/step_3)" "$want"
+train host base "${cuda[@]}" optim.offload=all
+same "train, exact, optimiser's state on the host" "$(hash_of host/checkpoints/step_3)" "$want"
+
+# from one device to the other in the middle of a run
+train there base run.device=cpu grpo.steps=2
+train there base "${cuda[@]}"
+same "resume from the CPU on the device" "$(hash_of there/checkpoints/step_3)" "$want"
+train back base "${cuda[@]}" grpo.steps=2
+train back base run.device=cpu
+same "resume from the device on the CPU" "$(hash_of back/checkpoints/step_3)" "$want"
+
+options=(grpo.routing_replay=r3 grpo.staleness=1 grpo.ref_every=1 grpo.ref_mix=0.5 grpo.aux_coef=0.01
+    rollout.top_p=0.9)
+train cpu_options base run.device=cpu "${options[@]}"
+train options base "${cuda[@]}" "${options[@]}"
+same "train, exact, ${options[*]}" "$(hash_of options/checkpoints/step_3)" \
+    "$(hash_of cpu_options/checkpoints/step_3)"
+
+# a device too small: the plan and the option to change, status 75
+EMULATOR_MEMORY=64M train small base "${cuda[@]}"
+if grep -q 'does not fit the device.*moments.*on the host.*lower learner.micro_tokens' "$dir/log"; then
+    ok "a device of 64 MiB: refused with the plan"
 else
-    bad "train, tensor: logp_diff_max is not 0 in three steps"
+    bad "a device of 64 MiB"
     cat "$dir/log"
 fi
+
+pretrain narrow run.device=cpu model.dtype=bf16
+# equal NAME RUN: log-probs of the rollout are the learner's
+equal() {
+    if [ "$(grep -c '"logp_diff_max":0,' "$dir/$2/metrics.jsonl")" = 3 ]; then
+        ok "$1: max |logp_rollout - logp_learner| == 0 in every step"
+    else
+        bad "$1: logp_diff_max is not 0 in three steps"
+        cat "$dir/log"
+    fi
+}
+train tensor narrow run.device=cuda run.matmul=tensor
+equal "train, tensor" tensor
+EMULATOR_RACES=1 EMULATOR_ASYNC=early train raced narrow run.device=cuda run.matmul=tensor
+equal "train, tensor, watched for races" raced
+same "train, tensor, again" "$(hash_of raced/checkpoints/step_3)" "$(hash_of tensor/checkpoints/step_3)"
+EMULATOR_SM=80 train mma narrow run.device=cuda run.matmul=tensor
+equal "train, tensor, code of sm_80" mma
 exit $failed
