@@ -118,15 +118,6 @@ __device__ __forceinline__ void cut_values(char *values, const struct slot_range
     named_barrier(1, N_GROUPS * GROUP);
 }
 
-/* wgmma_wait, in terms of what it waits for: reads of d stay behind it. */
-template <int N> __device__ __forceinline__ void settle(float (&d)[N])
-{
-    wgmma_wait<0>();
-#pragma unroll
-    for (int32_t i = 0; i < N; i++)
-        asm volatile("" : "+f"(d[i])::"memory");
-}
-
 /* scores = Q K^T, complete on return */
 template <int D>
 __device__ __forceinline__ void
@@ -140,7 +131,7 @@ multiply_keys(float (&scores)[32], const uint32_t (&q)[D / 16][4], const char *k
             scores, q[k],
             at + k / 4 * (BOX_BYTES >> 4) + k % 4 * gemm_descriptor_step(false), k > 0);
     wgmma_commit();
-    settle(scores);
+    wgmma_settle(scores);
 }
 
 /* sum = P V of 64 dims, complete on return */
@@ -153,7 +144,7 @@ multiply_values(float (&sum)[32], const uint32_t (&p)[4][4], const char *values)
     for (int32_t j = 0; j < KV_BLOCK / 16; j++)
         product<true>(sum, p[j], at + j * gemm_descriptor_step(true), j > 0);
     wgmma_commit();
-    settle(sum);
+    wgmma_settle(sum);
 }
 
 /* What a thread is for its tile */

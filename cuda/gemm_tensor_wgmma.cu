@@ -249,7 +249,7 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
         }
         if (!is_last) /* found while the tensor core works */
             next = tile_at(job, ring, t + turn);
-        wgmma_wait<0>();
+        wgmma_settle(acc);
         release_stage(ring, previous);
         const struct place out = place_of<FORM>(job, tile, first_row);
         if (is_dw)

@@ -167,6 +167,16 @@ template <int N_PENDING> static __device__ __forceinline__ void wgmma_wait(void)
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N_PENDING) : "memory");
 }
 
+/* All products are complete. wgmma_wait alone does not name registers: the compiler
+ * might read d before it. */
+template <int N> static __device__ __forceinline__ void wgmma_settle(float (&d)[N])
+{
+    wgmma_wait<0>();
+#pragma unroll
+    for (int32_t i = 0; i < N; i++)
+        asm volatile("" : "+f"(d[i])::"memory");
+}
+
 /* d[i0 .. i0 + 7] as operands */
 #define ACC_8(i0)                                                                      \
     "+f"(d[i0]), "+f"(d[i0 + 1]), "+f"(d[i0 + 2]), "+f"(d[i0 + 3]), "+f"(d[i0 + 4]),   \
