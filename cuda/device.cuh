@@ -12,7 +12,6 @@
 
 #include "core/dtype_bits.h"
 #include "core/fmath.h"
-#include "core/philox.h"
 #include "core/tensor.h"
 
 enum { LANES = 16, WARP = 32, ROW_THREADS = 256, ROWS_PER_BLOCK = ROW_THREADS / LANES };

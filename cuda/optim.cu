@@ -2,7 +2,6 @@
  * AdamW, element by element, and the norms of a gradient: a half warp sums a block of
  * 4096 elements by the row rule in double, the host adds the blocks in order.
  */
-#include "core/mem.h"
 #include "cuda/backend.cuh"
 
 enum { ADAMW_THREADS = 256, NORM_BLOCK = 4096, NORM_BATCH = 1 << 16 };

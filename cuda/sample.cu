@@ -11,6 +11,8 @@
  */
 #include "cuda/head.cuh"
 
+#include "core/philox.h"
+
 enum { CHUNK = 512, RADIX_BITS = 11, RADIX = 1 << RADIX_BITS, WAYS = 4 };
 enum { BLOCKS_PER_SM = 4, HALF_WARPS = HEAD_THREADS / LANES };
 
