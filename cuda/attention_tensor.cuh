@@ -14,17 +14,16 @@
 
 #include "cuda/attention.cuh"
 
-/*
- * A page of this mode: per kv head, at the same place as in the exact mode, K
- * (KV_BLOCK, D) and V (KV_BLOCK, D) in bf16, half of the page's memory. kv_write
- * rounds; nothing but these kernels reads them. Gradients of pages stay fp32, in
- * core/ops.h's layout.
- */
 #define LOG2E 1.4426950408889634f
 #define LN2 0.6931471805599453f
 
-/* A page of one kv head in shared memory. Rows are D + 8 apart: no bank conflicts
- * between the fragments. */
+/*
+ * A page of this mode: per kv head, at the same place as in the exact mode, K
+ * (KV_BLOCK, D) and V (KV_BLOCK, D) in bf16, half of the page's memory. kv_write and
+ * rope_kv_write round; nothing but these kernels reads them. Gradients of pages stay
+ * fp32, in core/ops.h's layout. Here one kv head's in shared memory: rows are D + 8
+ * apart, so that the fragments' loads meet no bank conflicts.
+ */
 template <int D> struct page_tile {
     uint16_t k[KV_BLOCK * (D + 8)], v[KV_BLOCK * (D + 8)];
 };
