@@ -180,6 +180,10 @@ struct machine_op {
 };
 /* Each table ends with a NULL name. */
 
+/* The executor of what changes nothing here: hints, fences, nanosleep. */
+enum machine_next machine_nothing(struct machine_warp *w, const struct ptx_insn *i,
+                                  uint32_t mask);
+
 /* 16, 32 and 64 bits: add sub mul mad div rem min max neg abs not and or xor shl shr
  * popc clz brev bfe bfi bfind prmt lop3 sad */
 extern const struct machine_op machine_ops_int[];
