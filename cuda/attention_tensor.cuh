@@ -116,13 +116,15 @@ static __device__ __forceinline__ uint32_t mask_pair(uint32_t pair, int slot,
            (is_within(slot + 1, r) ? pair & 0xffff0000u : 0);
 }
 
+/* The passes of core/ops.h's attn_fwd and attn_bwd; false: not this batch, this mode or
+ * this card, nothing was done. */
 bool attn_tensor_fwd(struct backend *b, float *y, float *lse, const float *q,
                      const float *cache, const struct attn_batch *a);
 /* Compute capability 9.0, heads of 64 or 128 dims: attention_tensor_bwd_records.cu */
 bool attn_wgmma_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
                     const float *y, const float *lse, const float *q,
                     const float *cache, const struct attn_batch *a);
-/* dots: <dy, y> of every line */
+/* dots: <dy, y> of every line; next: scratch of n_kv_heads */
 bool attn_tensor_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
                      const float *lse, const float *q, const float *cache,
                      const float *dots, int32_t *next, const struct attn_batch *a);
