@@ -3,8 +3,8 @@
  * step's: products in TFLOP/s of the bf16 peak, attention likewise (visible pairs), the
  * others in GB/s of the copy's rate over the bytes they must move (each input read
  * once, each output written once, rows as the engine keeps them: bf16 where only
- * products read them, else fp32). One pass fills
- * the arrays, so routes, offsets and pages are real ones.
+ * products read them, else fp32). One pass fills the arrays, so routes, offsets and
+ * pages are real ones.
  */
 #include <math.h>
 
@@ -178,7 +178,7 @@ static void dispatch(const struct ops *o)
   X(head_dx, "head dx", FOR_LEARNER, 0, 1024, 1, 0, LOGITS,                            \
     dx(o, PARAM_HEAD, o->a->dhead_xn, kept(o, o->a->dlogits), NULL, o->n_head))        \
   X(head_dw, "head dw", FOR_LEARNER, 0, 1024, 1, 0, LOGITS,                            \
-    dw(o, PARAM_HEAD, kept(o, o->a->dlogits), kept(o, o->a->head_xn), NULL,         \
+    dw(o, PARAM_HEAD, kept(o, o->a->dlogits), kept(o, o->a->head_xn), NULL,            \
        o->n_head))                                                                     \
   X(router_product, "router product", FOR_BOTH, EXPERTS, 1024, 1, 0, 1,                \
     fwd(o, PARAM_ROUTER, o->la->router_logits, kept(o, o->la->xn2), NULL, o->n))       \

@@ -32,7 +32,9 @@ void options_trim(struct buf *text)
     text->data[text->len] = 0;
 }
 
-size_t options_value_len(const char *text, size_t len)
+/* Length of the value's part of `text`: up to a comment (# or ; at the start or after a
+ * blank, outside quotes) or the end. */
+static size_t value_len(const char *text, size_t len)
 {
     size_t i = 0;
     while (i < len && is_blank(text[i]))
@@ -79,7 +81,7 @@ static bool needs_quotes(const char *s)
     const size_t len = strlen(s);
     if (len == 0 || s[0] == '"' || is_blank(s[0]) || is_blank(s[len - 1]))
         return true;
-    return strpbrk(s, "\n\r") != NULL || options_value_len(s, len) != len;
+    return strpbrk(s, "\n\r") != NULL || value_len(s, len) != len;
 }
 
 void options_put_quoted(struct buf *out, const char *s)
@@ -150,7 +152,7 @@ static int shorten(struct ini_source *src, const char *line, size_t len, char *o
     if (name_len > MAX_NAME || name_len + 8 > room)
         return line_error(src, "a name longer than 49 characters");
     const char *const rest = line + head + 1;
-    const size_t rest_len = options_value_len(rest, len - head - 1);
+    const size_t rest_len = value_len(rest, len - head - 1);
     buf_append(&src->value, rest, rest_len);
     options_trim(&src->value);
     if (is_section && src->value.len > 0)

@@ -16,9 +16,6 @@ int options_set(const struct options *o, void *values, const char *key,
 int options_distance(const char *a, const char *b);
 /* Blanks at both ends go. */
 void options_trim(struct buf *text);
-/* Length of the value's part of `text`: up to a comment (# or ; at the start or after a
- * blank, outside quotes) or the end. */
-size_t options_value_len(const char *text, size_t len);
 /* A trimmed value: "..." loses its quotes and escapes, anything else stays as it is. */
 int options_unquote(struct buf *text) WARN_UNUSED;
 /* The value so that reading it back gives `s`; quoted only where it must be. */

@@ -1,6 +1,6 @@
 /*
  * Private to attention*.cu: the lines of a batch and the products of a block of
- * threads.
+ * threads; and whether a batch's pages are the tensor cores', for all who write pages.
  *
  * As in cpu/attention.h, a line is one query head of one row; line i of a sequence and
  * kv head g is row i / per_kv, query head g * per_kv + i % per_kv. A block of threads

@@ -14,17 +14,16 @@
 
 #include "cuda/attention.cuh"
 
-/*
- * A page of this mode: per kv head, at the same place as in the exact mode, K
- * (KV_BLOCK, D) and V (KV_BLOCK, D) in bf16, half of the page's memory. kv_write
- * rounds; nothing but these kernels reads them. Gradients of pages stay fp32, in
- * core/ops.h's layout.
- */
 #define LOG2E 1.4426950408889634f
 #define LN2 0.6931471805599453f
 
-/* A page of one kv head in shared memory. Rows are D + 8 apart: no bank conflicts
- * between the fragments. */
+/*
+ * A page of this mode: per kv head, at the same place as in the exact mode, K
+ * (KV_BLOCK, D) and V (KV_BLOCK, D) in bf16, half of the page's memory. kv_write and
+ * rope_kv_write round; nothing but these kernels reads them. Gradients of pages stay
+ * fp32, in core/ops.h's layout. Here one kv head's in shared memory: rows are D + 8
+ * apart, so that the fragments' loads meet no bank conflicts.
+ */
 template <int D> struct page_tile {
     uint16_t k[KV_BLOCK * (D + 8)], v[KV_BLOCK * (D + 8)];
 };
@@ -87,53 +86,6 @@ static __device__ __forceinline__ void load_rows(uint32_t a[D / 16][4], const fl
     }
 }
 
-/* The fragment of a product whose rows are those of accumulators: columns 16 j .. */
-static __device__ __forceinline__ void to_rows(uint32_t a[4], const float s[][4], int j)
-{
-    a[0] = pack_bf16(s[2 * j][0], s[2 * j][1]);
-    a[1] = pack_bf16(s[2 * j][2], s[2 * j][3]);
-    a[2] = pack_bf16(s[2 * j + 1][0], s[2 * j + 1][1]);
-    a[3] = pack_bf16(s[2 * j + 1][2], s[2 * j + 1][3]);
-}
-
-/* Right operand, columns by rows of a tile of rows (dims by slots, dims by lines):
- * columns 16 k .., row */
-template <int D>
-static __device__ __forceinline__ void cols_by_row(uint32_t b[2], const uint16_t *rows,
-                                                   int k, int row, int c)
-{
-    const uint16_t *const at = rows + row * (D + 8) + k * 16 + 2 * c;
-    b[0] = *(const uint32_t *)at;
-    b[1] = *(const uint32_t *)(at + 8);
-}
-
-/* Right operand, rows by columns of a tile of rows (slots by dims, lines by dims): rows
- * 16 j .., columns 8 n .. */
-template <int D>
-static __device__ __forceinline__ void rows_by_col(uint32_t b[2], const uint16_t *rows,
-                                                   int j, int n)
-{
-    const int lane = threadIdx.x % WARP;
-    const uint16_t *const row = rows + (j * 16 + lane % 16) * (D + 8) + n * 8;
-    const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(b[0]), "=r"(b[1])
-                 : "r"(at)
-                 : "memory");
-}
-
-/* Left operand out of a tile of rows: rows `row` and row + 8, columns 16 k .. */
-template <int D>
-static __device__ __forceinline__ void rows_of(uint32_t a[4], const uint16_t *rows,
-                                               int k, int row, int c)
-{
-    const uint16_t *const at = rows + row * (D + 8) + k * 16 + 2 * c;
-    a[0] = *(const uint32_t *)at;
-    a[1] = *(const uint32_t *)(at + 8 * (D + 8));
-    a[2] = *(const uint32_t *)(at + 8);
-    a[3] = *(const uint32_t *)(at + 8 * (D + 8) + 8);
-}
-
 /* Slots that count, relative to a page; what lies outside may be anything, and is read
  * as 0 where a product would multiply it */
 struct slot_range {
@@ -164,13 +116,15 @@ static __device__ __forceinline__ uint32_t mask_pair(uint32_t pair, int slot,
            (is_within(slot + 1, r) ? pair & 0xffff0000u : 0);
 }
 
+/* The passes of core/ops.h's attn_fwd and attn_bwd; false: not this batch, this mode or
+ * this card, nothing was done. */
 bool attn_tensor_fwd(struct backend *b, float *y, float *lse, const float *q,
                      const float *cache, const struct attn_batch *a);
 /* Compute capability 9.0, heads of 64 or 128 dims: attention_tensor_bwd_records.cu */
 bool attn_wgmma_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
                     const float *y, const float *lse, const float *q,
                     const float *cache, const struct attn_batch *a);
-/* dots: <dy, y> of every line */
+/* dots: <dy, y> of every line; next: scratch of n_kv_heads */
 bool attn_tensor_bwd(struct backend *b, float *dq, float *dcache, const float *dy,
                      const float *lse, const float *q, const float *cache,
                      const float *dots, int32_t *next, const struct attn_batch *a);

@@ -20,6 +20,53 @@ struct bwd {
     struct attn_batch a;
 };
 
+/* The fragment of a product whose rows are those of accumulators: columns 16 j .. */
+static __device__ __forceinline__ void to_rows(uint32_t a[4], const float s[][4], int j)
+{
+    a[0] = pack_bf16(s[2 * j][0], s[2 * j][1]);
+    a[1] = pack_bf16(s[2 * j][2], s[2 * j][3]);
+    a[2] = pack_bf16(s[2 * j + 1][0], s[2 * j + 1][1]);
+    a[3] = pack_bf16(s[2 * j + 1][2], s[2 * j + 1][3]);
+}
+
+/* Right operand, columns by rows of a tile of rows (dims by slots, dims by lines):
+ * columns 16 k .., row */
+template <int D>
+static __device__ __forceinline__ void cols_by_row(uint32_t b[2], const uint16_t *rows,
+                                                   int k, int row, int c)
+{
+    const uint16_t *const at = rows + row * (D + 8) + k * 16 + 2 * c;
+    b[0] = *(const uint32_t *)at;
+    b[1] = *(const uint32_t *)(at + 8);
+}
+
+/* Right operand, rows by columns of a tile of rows (slots by dims, lines by dims): rows
+ * 16 j .., columns 8 n .. */
+template <int D>
+static __device__ __forceinline__ void rows_by_col(uint32_t b[2], const uint16_t *rows,
+                                                   int j, int n)
+{
+    const int lane = threadIdx.x % WARP;
+    const uint16_t *const row = rows + (j * 16 + lane % 16) * (D + 8) + n * 8;
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(b[0]), "=r"(b[1])
+                 : "r"(at)
+                 : "memory");
+}
+
+/* Left operand out of a tile of rows: rows `row` and row + 8, columns 16 k .. */
+template <int D>
+static __device__ __forceinline__ void rows_of(uint32_t a[4], const uint16_t *rows,
+                                               int k, int row, int c)
+{
+    const uint16_t *const at = rows + row * (D + 8) + k * 16 + 2 * c;
+    a[0] = *(const uint32_t *)at;
+    a[1] = *(const uint32_t *)(at + 8 * (D + 8));
+    a[2] = *(const uint32_t *)(at + 8);
+    a[3] = *(const uint32_t *)(at + 8 * (D + 8) + 8);
+}
+
 /* p and ds of one score; 0 where it is not seen */
 static __device__ __forceinline__ void score_grad(float *p, float *ds, float s,
                                                   float dp, float scale, float lse,

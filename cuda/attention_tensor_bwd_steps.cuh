@@ -22,26 +22,7 @@ enum { LOADER_REGS = 24, WORKER_REGS = 240 };
 
 #define ACC_64(i0) ACC_32(i0), ACC_32((i0) + 32)
 
-/* d (64, N) = a (64, 16) b (16, N) + (keep ? d : 0), a in registers: the fragment of
- * mma.sync. MN_B: b is MN-major. Asynchronous, a too. */
-template <bool MN_B>
-static __device__ __forceinline__ void wgmma_rows(float (&d)[32], const uint32_t *a,
-                                                  uint64_t b, int32_t keep)
-{
-    asm volatile(
-        "{\n"
-        ".reg .pred p;\n"
-        "setp.ne.b32 p, %37, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31}, {%32, %33, %34, %35}, %36, p, 1, 1, %38;\n"
-        "}\n"
-        : ACC_32(0)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(keep),
-          "n"((int)MN_B));
-}
-
+/* For 128 columns */
 template <bool MN_B>
 static __device__ __forceinline__ void wgmma_rows(float (&d)[64], const uint32_t *a,
                                                   uint64_t b, int32_t keep)

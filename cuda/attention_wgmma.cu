@@ -40,20 +40,6 @@ template <int D, int N_STAGES> struct ring {
     uint64_t full[N_STAGES], empty[N_STAGES];
 };
 
-/* Where in the ring a role stands; parity flips at each turn. */
-struct cursor {
-    int32_t stage;
-    uint32_t parity;
-};
-
-__device__ __forceinline__ void advance(struct cursor &c, int32_t n_stages)
-{
-    if (++c.stage == n_stages) {
-        c.stage = 0;
-        c.parity ^= 1;
-    }
-}
-
 /* One thread; n_warps read each page. */
 template <int D, int N_STAGES>
 __device__ __forceinline__ void init_ring(struct ring<D, N_STAGES> *r, uint32_t n_warps)
@@ -64,32 +50,13 @@ __device__ __forceinline__ void init_ring(struct ring<D, N_STAGES> *r, uint32_t 
     }
 }
 
-/* d (64, 64) = a (64, 16) b (16, 64) + (keep ? d : 0), a in registers; MN: b is
- * MN-major. Asynchronous: d and a belong to the tensor core until wgmma_wait. */
-template <bool MN>
-__device__ __forceinline__ void product(float (&d)[32], const uint32_t (&a)[4],
-                                        uint64_t b, int32_t keep)
-{
-    asm volatile(
-        "{\n"
-        ".reg .pred p;\n"
-        "setp.ne.b32 p, %37, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
-        "%30, %31}, {%32, %33, %34, %35}, %36, p, 1, 1, %38;\n"
-        "}\n"
-        : ACC_32(0)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(keep), "n"((int)MN));
-}
-
 /* One thread: starts the copy of the tile's page b. A page of a kv head begins every 4
  * times 64 rows of the map (half of its fp32 memory is used), values behind keys. */
 template <int D, int N_STAGES, int LINES>
 __device__ __forceinline__ void
 fetch_page(struct ring<D, N_STAGES> *r, const struct attn_job &job,
            const struct attn_tile<LINES> *t, const CUtensorMap *map,
-           const struct cursor &fill, int32_t b)
+           const struct ring_cursor &fill, int32_t b)
 {
     const int32_t page = pages_of(&job.a, t->seq)[b];
     const int32_t row = (page * (int32_t)job.a.n_kv_heads + t->kv_head) * 4 * KV_BLOCK;
@@ -127,7 +94,7 @@ multiply_keys(float (&scores)[32], const uint32_t (&q)[D / 16][4], const char *k
     wgmma_fence();
 #pragma unroll
     for (int32_t k = 0; k < D / 16; k++)
-        product<false>(
+        wgmma_rows<false>(
             scores, q[k],
             at + k / 4 * (BOX_BYTES >> 4) + k % 4 * gemm_descriptor_step(false), k > 0);
     wgmma_commit();
@@ -142,7 +109,7 @@ multiply_values(float (&sum)[32], const uint32_t (&p)[4][4], const char *values)
     wgmma_fence();
 #pragma unroll
     for (int32_t j = 0; j < KV_BLOCK / 16; j++)
-        product<true>(sum, p[j], at + j * gemm_descriptor_step(true), j > 0);
+        wgmma_rows<true>(sum, p[j], at + j * gemm_descriptor_step(true), j > 0);
     wgmma_commit();
     wgmma_settle(sum);
 }
@@ -170,9 +137,10 @@ __device__ __forceinline__ struct reader reader_of(const struct attn_tile<LINES>
 /* Page b, which is stage `at` of the ring, when it has landed; frees the stage. */
 template <int D, int N_STAGES, int LINES>
 __device__ __forceinline__ void
-use_page(struct line_state<D> *s, struct ring<D, N_STAGES> *ring, struct cursor &at,
-         const struct attn_job &job, const struct attn_tile<LINES> *t,
-         const struct reader &r, const uint32_t (&q)[D / 16][4], int32_t b)
+use_page(struct line_state<D> *s, struct ring<D, N_STAGES> *ring,
+         struct ring_cursor &at, const struct attn_job &job,
+         const struct attn_tile<LINES> *t, const struct reader &r,
+         const uint32_t (&q)[D / 16][4], int32_t b)
 {
     char *const keys = ring->page[at.stage], *const values = keys + D / 64 * BOX_BYTES;
     const bool is_seen = b * KV_BLOCK <= r.last_key && (b + 1) * KV_BLOCK > r.first_key;
@@ -199,7 +167,7 @@ use_page(struct line_state<D> *s, struct ring<D, N_STAGES> *ring, struct cursor 
     }
     if (threadIdx.x % WARP == 0)
         barrier_arrive(&ring->empty[at.stage]);
-    advance(at, N_STAGES);
+    ring_advance(at, N_STAGES);
 }
 
 /* --- decode --- */
@@ -213,21 +181,21 @@ template <int D> struct decode_memory {
 
 /* Both ends of the ring: pages asked for, pages read */
 struct ends {
-    struct cursor fill, read;
+    struct ring_cursor fill, read;
 };
 
 /* Asks for page b, if the tile has it; all threads keep count. */
 template <int D>
 __device__ __forceinline__ void
 ask_page(struct decode_memory<D> *m, const struct attn_job &job, const CUtensorMap *map,
-         struct cursor &fill, int32_t b)
+         struct ring_cursor &fill, int32_t b)
 {
     if (b >= m->tile.end)
         return;
     if (threadIdx.x == 0)
         fetch_page(&m->ring, job, &m->tile, map, fill, b);
     __syncwarp();
-    advance(fill, m->STAGES);
+    ring_advance(fill, m->STAGES);
 }
 
 /* The tile's lines through its pages */
@@ -310,7 +278,7 @@ __device__ __forceinline__ void
 produce(struct learner_memory<D> *m, const struct attn_job &job, const CUtensorMap *map)
 {
     const int32_t lane = (int32_t)threadIdx.x % WARP;
-    struct cursor fill = {0, 0}, tile = {0, 0};
+    struct ring_cursor fill = {0, 0}, tile = {0, 0};
     for (;;) {
         struct attn_tile<LEARNER_LINES> *const t = &m->tile[tile.stage];
         int32_t index = 0;
@@ -328,10 +296,10 @@ produce(struct learner_memory<D> *m, const struct attn_job &job, const CUtensorM
         for (int32_t b = t->begin; b < t->end; b++) {
             if (lane == 0)
                 fetch_page(&m->ring, job, t, map, fill, b);
-            advance(fill, m->STAGES);
+            ring_advance(fill, m->STAGES);
         }
         __syncwarp();
-        advance(tile, 2);
+        ring_advance(tile, 2);
     }
 }
 
@@ -339,7 +307,7 @@ template <int D>
 __device__ __forceinline__ void consume(struct learner_memory<D> *m,
                                         const struct attn_job &job)
 {
-    struct cursor read = {0, 0}, tile = {0, 0};
+    struct ring_cursor read = {0, 0}, tile = {0, 0};
     for (;;) {
         const struct attn_tile<LEARNER_LINES> *const t = &m->tile[tile.stage];
         barrier_wait(&m->placed[tile.stage], tile.parity);
@@ -357,7 +325,7 @@ __device__ __forceinline__ void consume(struct learner_memory<D> *m,
         __syncwarp();
         if (threadIdx.x % WARP == 0)
             barrier_arrive(&m->done[tile.stage]);
-        advance(tile, 2);
+        ring_advance(tile, 2);
     }
 }
 

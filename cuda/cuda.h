@@ -11,8 +11,9 @@
  * everything else stays as in exact mode.
  *
  * Ops are enqueued on one stream and return at once; `download` and `norms` wait, and
- * so does `upload` of more than a few MiB. `reserve` gives zeroed device memory. No op
- * allocates once the backend's scratch has grown to what the largest call needs. A
+ * so does `upload` of more than a few MiB. `reserve` gives zeroed device memory,
+ * `reserve_host` zeroed page-locked host memory, which kernels reach across the bus. No
+ * op allocates once the backend's scratch has grown to what the largest call needs. A
  * device fault ends the program with the exit status of ERR_DEVICE, since no op can
  * report one.
  *
@@ -24,7 +25,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "core/ops.h"
 #include "core/status.h"

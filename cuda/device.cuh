@@ -12,7 +12,6 @@
 
 #include "core/dtype_bits.h"
 #include "core/fmath.h"
-#include "core/philox.h"
 #include "core/tensor.h"
 
 enum { LANES = 16, WARP = 32, ROW_THREADS = 256, ROWS_PER_BLOCK = ROW_THREADS / LANES };
@@ -58,36 +57,6 @@ static __device__ __forceinline__ float load_as(const void *p, enum dtype dtype,
         return ((const float *)p)[i];
     const uint16_t h = ((const uint16_t *)p)[i];
     return float_of(dtype == DTYPE_BF16 ? bf16_to_bits(h) : f16_to_bits(h));
-}
-
-static __device__ __forceinline__ uint16_t narrow_bits(enum dtype dtype, float v)
-{
-    return dtype == DTYPE_BF16 ? bf16_from_bits(bits_of(v)) : f16_from_bits(bits_of(v));
-}
-
-static __device__ __forceinline__ void store_as(void *p, enum dtype dtype, int64_t i,
-                                                float v)
-{
-    if (dtype == DTYPE_F32)
-        ((float *)p)[i] = v;
-    else
-        ((uint16_t *)p)[i] = narrow_bits(dtype, v);
-}
-
-/* Elements i .. i + 3, i a multiple of 4 */
-static __device__ __forceinline__ void store4_as(void *p, enum dtype dtype, int64_t i,
-                                                 float4 v)
-{
-    if (dtype == DTYPE_F32) {
-        *(float4 *)((float *)p + i) = v;
-        return;
-    }
-    ushort4 h;
-    h.x = narrow_bits(dtype, v.x);
-    h.y = narrow_bits(dtype, v.y);
-    h.z = narrow_bits(dtype, v.z);
-    h.w = narrow_bits(dtype, v.w);
-    *(ushort4 *)((uint16_t *)p + i) = h;
 }
 
 /* Segments of `off` (n + 1) cut into tiles of `tile` units, `per` units to an element

@@ -3,7 +3,6 @@
  * shared memory - cheaper than waiting for a launch - and brings its share of the
  * sorted rows; the first one writes the order down. More pairs: op by op.
  */
-#include "cuda/rows.cuh"
 #include "cuda/sort_block.cuh"
 
 enum { MAX_SHARED_BYTES = 48 * 1024 };

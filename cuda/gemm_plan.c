@@ -63,7 +63,8 @@ static int64_t mma_stage_bytes(enum gemm_form form)
            (form == GEMM_FORM_FWD ? k_major : mn_major);
 }
 
-int64_t gemm_plan_stage_bytes(const struct gemm_plan *p)
+/* bytes of both operands of one step */
+static int64_t stage_bytes(const struct gemm_plan *p)
 {
     return p->kernel == GEMM_KERNEL_MMA
                ? mma_stage_bytes(p->form)
@@ -79,7 +80,7 @@ static void complete(struct gemm_plan *p, const struct gemm_shape *s,
     const int64_t fixed = list_bytes(s->n_mats) +
                           (is_wgmma ? WGMMA_BARRIERS + p->n_consumers * WGMMA_BOXES
                                     : 0);
-    const int64_t stage = gemm_plan_stage_bytes(p);
+    const int64_t stage = stage_bytes(p);
     CHECK(s->n < INT32_MAX && s->k < INT32_MAX && s->m < INT32_MAX,
           "n %lld, k %lld, m %lld", (long long)s->n, (long long)s->k, (long long)s->m);
     p->n_col_tiles = ceil_div(cols, p->tile_n);

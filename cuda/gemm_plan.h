@@ -84,8 +84,6 @@ void gemm_plan_mma(struct gemm_plan *plan, enum gemm_form form,
 void gemm_plan_wgmma(struct gemm_plan *plan, enum gemm_form form,
                      const struct gemm_shape *s, const struct gemm_device *device,
                      enum gemm_wgmma_tile tile);
-/* bytes of both operands of one step */
-int64_t gemm_plan_stage_bytes(const struct gemm_plan *plan);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 /*
  * Matrix products on tensor cores: bf16 operands, fp32 accumulation and results, for
  * one matrix or for the experts of a layer (rows sorted by expert, offsets on the
- * device). The CUDA backend's gemm ops call these in bf16 mode.
+ * device). The CUDA backend's gemm ops call these in tensor mode.
  *
  * All calls enqueue one kernel on `stream` and return: no synchronisation, no host
  * copy, no allocation, no workspace; they can be captured into a graph (pointers, m and
@@ -75,9 +75,9 @@ WARN_UNUSED int gemm_tensor_dx(const struct gemm_tensor *t, struct CUstream_st *
 WARN_UNUSED int gemm_tensor_dw(const struct gemm_tensor *t, struct CUstream_st *stream,
                                float *dw, const uint16_t *dy, const uint16_t *x,
                                const struct gemm_groups *g);
-/* The same with a plan of the caller's (gemm_plan_choose with changes the kernel
- * offers: see gemm_plan_is_valid); for tests that compare tiles. out, a, b are y, x, w;
- * dx, dy, w; or dw, dy, x by plan->form. */
+/* The same with a plan of the caller's for this call (gemm_plan_mma, gemm_plan_wgmma);
+ * for tests that compare tiles. out, a, b are y, x, w; dx, dy, w; or dw, dy, x by
+ * plan->form. */
 WARN_UNUSED int gemm_tensor_run(const struct gemm_tensor *t, struct CUstream_st *stream,
                                 const struct gemm_plan *plan, float *out,
                                 const uint16_t *a, const uint16_t *b,

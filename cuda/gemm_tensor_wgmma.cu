@@ -49,20 +49,6 @@ struct ring {
     int32_t n_stages, stage_bytes;
 };
 
-/* Where in the ring a role stands; parity flips at each turn. */
-struct cursor {
-    int32_t stage;
-    uint32_t parity;
-};
-
-__device__ __forceinline__ void advance(struct cursor &c, int32_t n_stages)
-{
-    if (++c.stage == n_stages) {
-        c.stage = 0;
-        c.parity ^= 1;
-    }
-}
-
 /* Consumers of this tile that have rows: the last tile of a group may need one only. */
 template <int N_CONSUMERS>
 __device__ __forceinline__ int32_t n_busy(const struct gemm_tile &tile)
@@ -102,7 +88,7 @@ __device__ __forceinline__ void produce(const struct gemm_space &space,
                                         const struct maps &maps)
 {
     const int32_t n_tiles = ring.base[space.n_mats];
-    struct cursor at = {0, 0};
+    struct ring_cursor at = {0, 0};
     for (int32_t t = (int32_t)blockIdx.x; t < n_tiles; t += (int32_t)gridDim.x) {
         const struct gemm_tile tile = gemm_tile_at(&space, ring.base, ring.row_off, t);
         const int32_t n_steps = gemm_steps(&space, &tile);
@@ -115,7 +101,7 @@ __device__ __forceinline__ void produce(const struct gemm_space &space,
             load_step<FORM, N_CONSUMERS, TILE_N>(
                 tile, tile.red0 + i * STEP, ring.stages + at.stage * ring.stage_bytes,
                 full, maps);
-            advance(at, ring.n_stages);
+            ring_advance(at, ring.n_stages);
         }
     }
 }
@@ -172,12 +158,12 @@ __device__ __forceinline__ void cut_tail(char *stage, const struct gemm_tile &ti
 
 /* A tile without rows for this consumer: let its stages pass. */
 __device__ __forceinline__ void pass_tile(const struct ring &ring, int32_t n_steps,
-                                          struct cursor &at)
+                                          struct ring_cursor &at)
 {
     for (int32_t i = 0; i < n_steps; i++) {
         barrier_wait(ring.full + at.stage, at.parity);
         release_stage(ring, at.stage);
-        advance(at, ring.n_stages);
+        ring_advance(at, ring.n_stages);
     }
 }
 
@@ -207,7 +193,7 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
     const int32_t first_row = 64 * consumer + 16 * warp;
     char *const boxes = ring.boxes +
                         (consumer * 4 + warp) * GEMM_N_BOXES * GEMM_BOX_BYTES;
-    struct cursor at = {0, 0};
+    struct ring_cursor at = {0, 0};
     struct gemm_tile next = {};
     if ((int32_t)blockIdx.x < n_tiles)
         next = tile_at(job, ring, (int32_t)blockIdx.x);
@@ -245,7 +231,7 @@ __device__ __forceinline__ void consume(const struct gemm_job &job,
             if (previous >= 0)
                 release_stage(ring, previous);
             previous = at.stage;
-            advance(at, ring.n_stages);
+            ring_advance(at, ring.n_stages);
         }
         if (!is_last) /* found while the tensor core works */
             next = tile_at(job, ring, t + turn);

@@ -1,5 +1,5 @@
 /*
- * The sm_90a instructions of the wgmma kernel, one thin function each: mbarriers, TMA
+ * The sm_90a instructions of the wgmma kernels, one thin function each: mbarriers, TMA
  * tile loads, fences, register reallocation, matrix descriptors and the product itself.
  * Facts: PTX ISA, "Parallel Synchronization: mbarrier", "cp.async.bulk.tensor",
  * "Asynchronous Warpgroup Level Matrix Instructions".
@@ -177,6 +177,21 @@ template <int N> static __device__ __forceinline__ void wgmma_settle(float (&d)[
         asm volatile("" : "+f"(d[i])::"memory");
 }
 
+/* Where in a ring of stages a role stands; parity flips at each turn. */
+struct ring_cursor {
+    int32_t stage;
+    uint32_t parity;
+};
+
+static __device__ __forceinline__ void ring_advance(struct ring_cursor &c,
+                                                    int32_t n_stages)
+{
+    if (++c.stage == n_stages) {
+        c.stage = 0;
+        c.parity ^= 1;
+    }
+}
+
 /* d[i0 .. i0 + 7] as operands */
 #define ACC_8(i0)                                                                      \
     "+f"(d[i0]), "+f"(d[i0 + 1]), "+f"(d[i0 + 2]), "+f"(d[i0 + 3]), "+f"(d[i0 + 4]),   \
@@ -224,6 +239,26 @@ static __device__ __forceinline__ void wgmma_product(float (&d)[128], uint64_t a
         "}\n"
         : ACC_32(0), ACC_32(32), ACC_32(64), ACC_32(96)
         : "l"(a), "l"(b), "r"(keep), "n"((int)MN_A), "n"((int)MN_B));
+}
+
+/* d (64, N) = a (64, 16) b (16, N) + (keep ? d : 0), a in registers: the fragment of
+ * mma.sync. MN_B: b is MN-major. Asynchronous, a too. */
+template <bool MN_B>
+static __device__ __forceinline__ void wgmma_rows(float (&d)[32], const uint32_t *a,
+                                                  uint64_t b, int32_t keep)
+{
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "setp.ne.b32 p, %37, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, "
+        "%30, %31}, {%32, %33, %34, %35}, %36, p, 1, 1, %38;\n"
+        "}\n"
+        : ACC_32(0)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(keep),
+          "n"((int)MN_B));
 }
 
 #endif

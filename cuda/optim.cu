@@ -2,10 +2,39 @@
  * AdamW, element by element, and the norms of a gradient: a half warp sums a block of
  * 4096 elements by the row rule in double, the host adds the blocks in order.
  */
-#include "core/mem.h"
 #include "cuda/backend.cuh"
 
 enum { ADAMW_THREADS = 256, NORM_BLOCK = 4096, NORM_BATCH = 1 << 16 };
+
+static __device__ __forceinline__ uint16_t narrow_bits(enum dtype dtype, float v)
+{
+    return dtype == DTYPE_BF16 ? bf16_from_bits(bits_of(v)) : f16_from_bits(bits_of(v));
+}
+
+static __device__ __forceinline__ void store_as(void *p, enum dtype dtype, int64_t i,
+                                                float v)
+{
+    if (dtype == DTYPE_F32)
+        ((float *)p)[i] = v;
+    else
+        ((uint16_t *)p)[i] = narrow_bits(dtype, v);
+}
+
+/* Elements i .. i + 3, i a multiple of 4 */
+static __device__ __forceinline__ void store4_as(void *p, enum dtype dtype, int64_t i,
+                                                 float4 v)
+{
+    if (dtype == DTYPE_F32) {
+        *(float4 *)((float *)p + i) = v;
+        return;
+    }
+    ushort4 h;
+    h.x = narrow_bits(dtype, v.x);
+    h.y = narrow_bits(dtype, v.y);
+    h.z = narrow_bits(dtype, v.z);
+    h.w = narrow_bits(dtype, v.w);
+    *(ushort4 *)((uint16_t *)p + i) = h;
+}
 
 /* One element: the CPU's operations in its order. */
 static __device__ __forceinline__ void adamw_one(float *master, float *m, float *v,

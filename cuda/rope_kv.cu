@@ -4,7 +4,7 @@
  * of a head and their eight of the second, which it turns against each other (q, k) and
  * rounds into every slot (k, v). What this does not fit goes op by op.
  */
-#include "cuda/attention_tensor.cuh"
+#include "cuda/attention.cuh"
 #include "cuda/rope.cuh"
 #include "cuda/rows.cuh"
 

@@ -11,6 +11,8 @@
  */
 #include "cuda/head.cuh"
 
+#include "core/philox.h"
+
 enum { CHUNK = 512, RADIX_BITS = 11, RADIX = 1 << RADIX_BITS, WAYS = 4 };
 enum { BLOCKS_PER_SM = 4, HALF_WARPS = HEAD_THREADS / LANES };
 
@@ -209,8 +211,8 @@ static __device__ bool take_bucket(struct key_range *range, double *want,
 
 /* The cut that keeps the largest logits until their weights reach `want`. Every thread
  * walks the buckets, so that all agree without a broadcast. */
-static __device__ struct cut find_cut(struct sample_shared *s, double *ways,
-                                      const struct row *row, bool by_mass, double want)
+static __device__ struct cut find_cut(double *ways, const struct row *row, bool by_mass,
+                                      double want)
 {
     struct key_range range = {0, 0};
     struct cut cut = {};
@@ -301,13 +303,13 @@ static __device__ int64_t sample_id(struct sample_shared *s, double *ways, float
                                     float sum)
 {
     if (how->top_k > 0 && how->top_k < row->v) {
-        row->cut = find_cut(s, ways, row, false, (double)how->top_k);
+        row->cut = find_cut(ways, row, false, (double)how->top_k);
         find_last_tie(s, row, &row->cut);
     }
     if (how->top_p < 1) {
         const struct cut by_k = row->cut;
         const double want = (double)how->top_p * kept_mass(s, sums, row, sum);
-        struct cut by_p = find_cut(s, ways, row, true, want);
+        struct cut by_p = find_cut(ways, row, true, want);
         if (by_k.is_on && by_p.key == by_k.key && by_p.n_ties > by_k.n_ties)
             by_p = by_k;
         find_last_tie(s, row, &by_p);

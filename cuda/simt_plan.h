@@ -6,7 +6,6 @@
 #ifndef CUDA_SIMT_PLAN_H
 #define CUDA_SIMT_PLAN_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum simt_form { SIMT_FWD, SIMT_DX, SIMT_DW };

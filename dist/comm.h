@@ -3,7 +3,7 @@
  * interface. Blocking calls; waiting sleeps instead of spinning, so that idle ranks
  * leave their core to others. All ranks of a communicator make the same calls in the
  * same order. Byte counts may pass 2 GiB. Buffers are host memory. A failed call
- * returns ERR_COMM; a dead or stuck peer ends the whole job (design.md, crash-only):
+ * returns ERR_COMM; a dead or stuck peer ends the whole job (crash-only):
  * the watchdog aborts when no progress was reported for its deadline.
  */
 #ifndef DIST_COMM_H
@@ -49,7 +49,7 @@ int comm_agree(struct comm *c, int status) WARN_UNUSED;
 void comm_abort(struct comm *c, int exit_status); /* does not return */
 
 /*
- * The gradient tree (design.md idea 3). `leaf(user, l, dst)` is called on the leaf's
+ * The gradient tree. `leaf(user, l, dst)` is called on the leaf's
  * owner, leaves ascending, and must overwrite dst (n floats). Leaves are added pairwise
  * in a fixed binary tree over n_leaves (padded to a power of two; an absent right child
  * leaves the left as is): node = left + right. The root's value ends in out[0 .. n-1]

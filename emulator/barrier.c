@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/mem.h"
+#include "core/status.h"
 #include "emulator/race.h"
 #include "emulator/scheduler.h"
 
@@ -43,8 +43,6 @@ struct barrier_state *barrier_create(void)
 }
 
 void barrier_reset(struct barrier_state *s) { memset(s, 0, sizeof(*s)); }
-
-void barrier_free(struct barrier_state *s) { free(s); }
 
 /* Whether the phase is complete: enough warps have all their lanes here. */
 static bool is_complete(const struct machine_block *blk, const struct barrier *b)

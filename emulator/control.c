@@ -81,8 +81,8 @@ static ptx_run_fn bind_trap(struct ptx_insn *i)
     return i->n_operands == 0 ? run_trap : NULL;
 }
 
-static enum machine_next run_nothing(struct machine_warp *w, const struct ptx_insn *i,
-                                     uint32_t mask)
+enum machine_next machine_nothing(struct machine_warp *w, const struct ptx_insn *i,
+                                  uint32_t mask)
 {
     (void)w;
     (void)i;
@@ -93,7 +93,7 @@ static enum machine_next run_nothing(struct machine_warp *w, const struct ptx_in
 static ptx_run_fn bind_nothing(struct ptx_insn *i)
 {
     (void)i;
-    return run_nothing;
+    return machine_nothing;
 }
 
 static enum machine_next run_setmaxnreg(struct machine_warp *w,
@@ -114,7 +114,8 @@ static ptx_run_fn bind_setmaxnreg(struct ptx_insn *i)
 
 static ptx_run_fn bind_griddepcontrol(struct ptx_insn *i)
 {
-    return ptx_has(i, "launch_dependents") || ptx_has(i, "wait") ? run_nothing : NULL;
+    return ptx_has(i, "launch_dependents") || ptx_has(i, "wait") ? machine_nothing
+                                                                 : NULL;
 }
 
 static void store_lanes(uint32_t *d, uint32_t value, uint32_t mask)

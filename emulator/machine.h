@@ -84,7 +84,6 @@ struct machine_warp {
     int32_t patience; /* turns that ended diverged, see emulator/machine_warp.c */
     uint64_t n_done;  /* instructions */
     uint32_t carry;   /* the lanes' condition code CC.CF, of add.cc and the like */
-    uint64_t rng;
     struct machine_range seen[MACHINE_SEEN]; /* last hits of emulator/memory.c */
     uint64_t seen_version;
     struct async_warp *async; /* emulator/async.h's, per warp */
@@ -100,7 +99,7 @@ struct machine_block {
     uint64_t
         progress; /* grows with every instruction done: a round without is deadlock */
     bool has_fault;
-    struct barrier_state *barriers; /* emulator/control.c's, MACHINE_MAX_BARRIERS */
+    struct barrier_state *barriers; /* emulator/barrier.c's */
     struct async_block *async;      /* emulator/async.h's */
     struct race_block *race;        /* the race checker's, NULL if off */
     struct counts_kernel *counts;   /* emulator/counts.h's, NULL if off */
@@ -180,6 +179,10 @@ struct machine_op {
     ptx_run_fn (*bind)(struct ptx_insn *i);
 };
 /* Each table ends with a NULL name. */
+
+/* The executor of what changes nothing here: hints, fences, nanosleep. */
+enum machine_next machine_nothing(struct machine_warp *w, const struct ptx_insn *i,
+                                  uint32_t mask);
 
 /* 16, 32 and 64 bits: add sub mul mad div rem min max neg abs not and or xor shl shr
  * popc clz brev bfe bfi bfind prmt lop3 sad */

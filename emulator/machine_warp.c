@@ -158,7 +158,9 @@ static void lose_patience(struct machine_warp *w)
     w->waiting = (uint32_t)1 << w->current;
 }
 
-void machine_turn(struct machine_warp *w, int64_t quantum)
+/* Runs the warp until all its lanes wait or have exited, a fault, or `quantum`
+ * instructions. Adds what was done to the block's progress. */
+static void run_turn(struct machine_warp *w, int64_t quantum)
 {
     int64_t left = quantum;
     bool has_excluded = w->waiting != 0 && !w->is_waiting;
@@ -264,7 +266,7 @@ static bool run_round(struct machine_block *b, const int32_t *order, uint64_t *r
         if (w->n_splits == 0)
             continue;
         const bool is_drawn = rng != NULL;
-        machine_turn(w, is_drawn ? 1 + (int64_t)(draw(rng) % DRAWN_QUANTUM) : QUANTUM);
+        run_turn(w, is_drawn ? 1 + (int64_t)(draw(rng) % DRAWN_QUANTUM) : QUANTUM);
         has_lanes |= w->n_splits > 0;
     }
     return has_lanes;
@@ -276,10 +278,8 @@ void machine_run_warps(struct machine_block *b)
     int32_t order[MACHINE_MAX_WARPS];
     uint64_t rng = block_seed(b, seed);
     int32_t n_idle = 0;
-    for (int32_t n = 0; n < b->n_warps; n++) {
+    for (int32_t n = 0; n < b->n_warps; n++)
         order[n] = n;
-        b->warps[n].rng = draw(&rng);
-    }
     for (;;) {
         const uint64_t before = b->progress;
         if (seed != 0)

@@ -320,19 +320,10 @@ static ptx_run_fn bind_pending(struct ptx_insn *i)
 /* --- fences between proxies, hints --- */
 
 /* Whatever these order has happened already, or waits for its own completion. */
-static enum machine_next run_nothing(struct machine_warp *w, const struct ptx_insn *i,
-                                     uint32_t mask)
-{
-    (void)w;
-    (void)i;
-    (void)mask;
-    return MACHINE_NEXT;
-}
-
 static ptx_run_fn bind_fence(struct ptx_insn *i)
 {
     (void)i;
-    return run_nothing;
+    return machine_nothing;
 }
 
 /* A hint: kernels may give it for maps that they then do not use, so the 128 bytes must

@@ -296,18 +296,9 @@ static ptx_run_fn bind_fence(struct ptx_insn *i)
     return i->n_operands == 0 ? run_fence : NULL;
 }
 
-static enum machine_next run_hint(struct machine_warp *w, const struct ptx_insn *i,
-                                  uint32_t mask)
-{
-    (void)w;
-    (void)i;
-    (void)mask;
-    return MACHINE_NEXT;
-}
-
 static ptx_run_fn bind_hint(struct ptx_insn *i)
 {
-    return i->n_operands >= 1 && i->o[0].kind == PTX_ADDRESS ? run_hint : NULL;
+    return i->n_operands >= 1 && i->o[0].kind == PTX_ADDRESS ? machine_nothing : NULL;
 }
 
 static enum machine_next run_policy(struct machine_warp *w, const struct ptx_insn *i,

@@ -278,7 +278,7 @@ static int parse_scope(struct ptx_parser *p, int32_t depth)
     return ptx_lex_next(l);
 }
 
-int ptx_parse_body(struct ptx_parser *p)
+static int parse_body(struct ptx_parser *p)
 {
     struct ptx_build *b = &p->build;
     int64_t n_statements;
@@ -341,7 +341,7 @@ int ptx_parse_entry(struct ptx_parser *p)
         ptx_names_close(&p->names);
         return ptx_lex_next(l);
     }
-    TRY(ptx_parse_body(p));
+    TRY(parse_body(p));
     TRY(ptx_finish(p));
     ptx_names_close(&p->names);
     take_kernel(p);

@@ -283,6 +283,9 @@ static int take_name(struct ptx_parser *p, const struct ptx_mnemonic *m,
     return ptx_lex_next(l);
 }
 
+static int parse_operand(struct ptx_parser *p, const struct ptx_mnemonic *m,
+                         struct ptx_operand *out);
+
 /* "{a, b}": items of their own, so that they stay where they are */
 static int take_vector(struct ptx_parser *p, const struct ptx_mnemonic *m,
                        struct ptx_operand *out)
@@ -296,7 +299,7 @@ static int take_vector(struct ptx_parser *p, const struct ptx_mnemonic *m,
     for (;;) {
         if (ptx_lex_is(l, '{') || ptx_lex_is(l, '['))
             return ptx_lex_error(l, "'%c' within braces", *l->t.text);
-        TRY(ptx_parse_operand(p, m, &out->items[out->n_items++]));
+        TRY(parse_operand(p, m, &out->items[out->n_items++]));
         if (ptx_lex_is(l, '}'))
             return ptx_lex_next(l);
         TRY(ptx_lex_take(l, ','));
@@ -350,8 +353,8 @@ static int take_predicate(struct ptx_parser *p, struct ptx_operand *out)
     return ptx_lex_next(l);
 }
 
-int ptx_parse_operand(struct ptx_parser *p, const struct ptx_mnemonic *m,
-                      struct ptx_operand *out)
+static int parse_operand(struct ptx_parser *p, const struct ptx_mnemonic *m,
+                         struct ptx_operand *out)
 {
     struct ptx_lex *l = &p->lex;
     if (ptx_lex_is(l, '['))
@@ -414,7 +417,7 @@ static int take_operands(struct ptx_parser *p, const struct ptx_mnemonic *m,
     for (;;) {
         if (i->n_operands == PTX_MAX_OPERANDS)
             return ptx_lex_error(l, "more than %d operands", PTX_MAX_OPERANDS);
-        TRY(ptx_parse_operand(p, m, &i->o[i->n_operands++]));
+        TRY(parse_operand(p, m, &i->o[i->n_operands++]));
         if (ptx_lex_is(l, ';'))
             return ptx_lex_next(l);
         if (ptx_lex_is(l, '|'))

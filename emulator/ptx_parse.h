@@ -172,10 +172,7 @@ bool ptx_fits(int64_t value, int32_t bytes);
 WARN_UNUSED int ptx_parse_variables(struct ptx_parser *p, bool is_const,
                                     bool is_extern);
 WARN_UNUSED int ptx_parse_entry(struct ptx_parser *p);
-WARN_UNUSED int ptx_parse_body(struct ptx_parser *p);
 WARN_UNUSED int ptx_parse_instruction(struct ptx_parser *p);
-WARN_UNUSED int ptx_parse_operand(struct ptx_parser *p, const struct ptx_mnemonic *m,
-                                  struct ptx_operand *out);
 void ptx_add_ref(struct ptx_parser *p, struct ptx_operand *operand);
 /* The mnemonic at the token, cut into parts once. */
 WARN_UNUSED int ptx_intern(struct ptx_parser *p, const struct ptx_mnemonic **out);

@@ -103,9 +103,7 @@ int runtime_submit(struct CUstream_st *handle, struct runtime_work *w);
 int runtime_stream_wait(struct CUstream_st *handle);
 /* Everything everywhere. */
 int runtime_wait_all(void);
-/* Runs a stream's work up to a submission. */
-int runtime_stream_run(struct CUstream_st *s, uint64_t last);
-/* The same of a stream that may be gone, its work done. */
+/* Runs a stream's work up to a submission; it may be gone, its work done. */
 int runtime_stream_reach(struct CUstream_st *handle, uint64_t last);
 uint64_t runtime_next_order(void); /* of the next submission */
 /* An error if a capture forbids a call that may synchronise; the capture is then void.

@@ -30,7 +30,7 @@ int runtime_shared_limit(void)
     return is_hopper() ? MACHINE_SHARED_LIMIT : 163 << 10;
 }
 
-int runtime_shared_of_sm(void) { return runtime_shared_limit() + 1024; }
+static int shared_of_sm(void) { return runtime_shared_limit() + 1024; }
 
 /* X(attribute, value) */
 #define ATTRIBUTE_LIST(X)                                                              \
@@ -43,7 +43,7 @@ int runtime_shared_of_sm(void) { return runtime_shared_limit() + 1024; }
     X(cudaDevAttrMaxGridDimZ, RUNTIME_MAX_GRID_YZ)                                     \
     X(cudaDevAttrMaxSharedMemoryPerBlock, MACHINE_SHARED_STATIC)                       \
     X(cudaDevAttrMaxSharedMemoryPerBlockOptin, runtime_shared_limit())                 \
-    X(cudaDevAttrMaxSharedMemoryPerMultiprocessor, runtime_shared_of_sm())             \
+    X(cudaDevAttrMaxSharedMemoryPerMultiprocessor, shared_of_sm())                     \
     X(cudaDevAttrReservedSharedMemoryPerBlock, 1024)                                   \
     X(cudaDevAttrTotalConstantMemory, CONST_BYTES)                                     \
     X(cudaDevAttrWarpSize, PTX_LANES)                                                  \
@@ -100,7 +100,7 @@ static int properties(struct cudaDeviceProp *p, int device)
     p->totalGlobalMem = emulator_settings()->memory_bytes;
     p->sharedMemPerBlock = MACHINE_SHARED_STATIC;
     p->sharedMemPerBlockOptin = (size_t)runtime_shared_limit();
-    p->sharedMemPerMultiprocessor = (size_t)runtime_shared_of_sm();
+    p->sharedMemPerMultiprocessor = (size_t)shared_of_sm();
     p->reservedSharedMemPerBlock = 1024;
     p->regsPerBlock = REGISTERS;
     p->regsPerMultiprocessor = REGISTERS;
@@ -152,11 +152,6 @@ cudaError_t cudaDeviceGetAttribute(int *out, enum cudaDeviceAttr which, int devi
 cudaError_t cudaDriverGetVersion(int *out)
 {
     RUNTIME_CALL(set_int(out, DRIVER_VERSION));
-}
-
-cudaError_t cudaRuntimeGetVersion(int *out)
-{
-    RUNTIME_CALL(set_int(out, CUDART_VERSION));
 }
 
 /* The driver's function: no lock, since it touches nothing but its arguments. */

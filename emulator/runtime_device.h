@@ -15,6 +15,5 @@ enum {
 };
 
 int runtime_shared_limit(void); /* bytes that a block may have, asked for */
-int runtime_shared_of_sm(void);
 
 #endif

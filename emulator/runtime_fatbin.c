@@ -1,5 +1,6 @@
 #include "emulator/runtime_fatbin.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -23,8 +24,9 @@ struct entry {
     uint64_t plain_bytes; /* 0: not compressed */
 };
 
-bool runtime_ptx_target(const char *text, size_t n_bytes, int *target_out,
-                        bool *is_specific_out)
+/* The ".target" of a module's text: 90 of "sm_90a". false if there is none. */
+static bool target_of(const char *text, size_t n_bytes, int *target_out,
+                      bool *is_specific_out)
 {
     static const char key[] = ".target sm_";
     const char *const at = memmem(text, n_bytes, key, sizeof(key) - 1);
@@ -45,7 +47,7 @@ static int rank_of(const char *text, size_t n_bytes, int compute)
 {
     int target = 0;
     bool is_specific = false;
-    if (!runtime_ptx_target(text, n_bytes, &target, &is_specific) || target > compute ||
+    if (!target_of(text, n_bytes, &target, &is_specific) || target > compute ||
         (is_specific && target != compute))
         return -1;
     return 2 * target + is_specific;

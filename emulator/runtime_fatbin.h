@@ -7,7 +7,6 @@
 #ifndef EMULATOR_RUNTIME_FATBIN_H
 #define EMULATOR_RUNTIME_FATBIN_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/status.h"
@@ -17,8 +16,5 @@
  * ERR_INPUT: not a container; ERR_DEVICE: no such text, or only compressed. */
 WARN_UNUSED int runtime_fatbin_ptx(const void *container, int compute,
                                    const char **text_out, size_t *n_bytes_out);
-/* The ".target" of a module's text: 90 of "sm_90a". false if there is none. */
-bool runtime_ptx_target(const char *text, size_t n_bytes, int *target_out,
-                        bool *is_specific_out);
 
 #endif

@@ -112,18 +112,6 @@ static int capture_end(struct CUstream_st *handle, struct CUgraph_st **out)
     return cudaSuccess;
 }
 
-static int capture_state(struct CUstream_st *handle, enum cudaStreamCaptureStatus *out)
-{
-    struct CUstream_st *const s = runtime_stream_find(handle);
-    if (s == NULL || out == NULL)
-        return s == NULL ? cudaErrorInvalidResourceHandle : cudaErrorInvalidValue;
-    const struct CUgraph_st *const g = *runtime_stream_capture(s);
-    *out = g == NULL    ? cudaStreamCaptureStatusNone
-           : g->is_void ? cudaStreamCaptureStatusInvalidated
-                        : cudaStreamCaptureStatusActive;
-    return cudaSuccess;
-}
-
 static void copy_work(struct runtime_queue *to, const struct CUgraph_st *from)
 {
     for (const struct runtime_work *w = from->work.head; w != NULL; w = w->next)
@@ -166,11 +154,6 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
 {
     RUNTIME_CALL(capture_end(s, out));
-}
-
-cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *out)
-{
-    RUNTIME_CALL(capture_state(s, out));
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,

@@ -11,7 +11,6 @@
 #include "core/mem.h"
 #include "emulator/runtime.h"
 #include "emulator/runtime_device.h"
-#include "emulator/settings.h"
 
 enum { MAX_PUSHED = 16 };
 
@@ -163,43 +162,6 @@ static int set_attribute(const void *kernel, enum cudaFuncAttribute attribute,
     return cudaSuccess;
 }
 
-static int get_attributes(struct cudaFuncAttributes *out, const void *kernel)
-{
-    struct CUkern_st *k = NULL;
-    const int error = runtime_kernel_load(kernel, &k);
-    if (error != cudaSuccess)
-        return error;
-    memset(out, 0, sizeof(*out));
-    out->sharedSizeBytes = (size_t)k->code->shared_bytes;
-    out->localSizeBytes = (size_t)k->code->local_bytes;
-    out->maxThreadsPerBlock = k->code->max_threads > 0 ? k->code->max_threads
-                                                       : RUNTIME_MAX_THREADS;
-    out->ptxVersion = emulator_settings()->compute_capability;
-    out->binaryVersion = emulator_settings()->compute_capability;
-    out->maxDynamicSharedSizeBytes = k->dynamic_limit;
-    return cudaSuccess;
-}
-
-static int occupancy(int *out, const void *kernel, int n_threads, size_t dynamic_bytes)
-{
-    struct CUkern_st *k = NULL;
-    const int error = runtime_kernel_load(kernel, &k);
-    if (error != cudaSuccess)
-        return error;
-    if (out == NULL || n_threads < 1)
-        return cudaErrorInvalidValue;
-    const int warps = (n_threads + PTX_LANES - 1) / PTX_LANES;
-    const size_t shared = (size_t)k->code->shared_bytes + dynamic_bytes;
-    const size_t by_shared = (size_t)runtime_shared_of_sm() / (shared + 1024);
-    int blocks = RUNTIME_MAX_SM_THREADS / (warps * PTX_LANES);
-    if (blocks > RUNTIME_MAX_SM_BLOCKS)
-        blocks = RUNTIME_MAX_SM_BLOCKS;
-    if ((size_t)blocks > by_shared)
-        blocks = (int)by_shared;
-    *out = n_threads <= RUNTIME_MAX_THREADS ? blocks : 0;
-    return cudaSuccess;
-}
-
 cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **args,
                              size_t dynamic_bytes, cudaStream_t stream)
 {
@@ -217,18 +179,6 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attr
                                  int value)
 {
     RUNTIME_CALL(set_attribute(kernel, attribute, value));
-}
-
-cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *kernel)
-{
-    RUNTIME_CALL(get_attributes(out, kernel));
-}
-
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *out, const void *kernel,
-                                                          int n_threads,
-                                                          size_t dynamic_bytes)
-{
-    RUNTIME_CALL(occupancy(out, kernel, n_threads, dynamic_bytes));
 }
 
 /* --- what nvcc's code calls; declared in its own headers for C++ alone --- */

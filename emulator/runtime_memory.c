@@ -217,21 +217,6 @@ static int symbol_copy(const void *symbol, void *host, const void *from, size_t 
                : copy_and_wait(host, v->data + off, bytes, cudaMemcpyDeviceToHost);
 }
 
-static int symbol_address(void **out, const void *symbol)
-{
-    const struct ptx_variable *v = NULL;
-    const int error = out != NULL ? runtime_variable(symbol, &v)
-                                  : cudaErrorInvalidValue;
-    if (error == cudaSuccess)
-        *out = v->data;
-    return error;
-}
-
-cudaError_t cudaGetSymbolAddress(void **out, const void *symbol)
-{
-    RUNTIME_CALL(symbol_address(out, symbol));
-}
-
 cudaError_t cudaMemcpyToSymbol(const void *symbol, const void *src, size_t bytes,
                                size_t off, enum cudaMemcpyKind kind)
 {
@@ -255,12 +240,6 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 
 cudaError_t cudaMallocHost(void **p, size_t bytes)
 {
-    RUNTIME_CALL(allocate(p, bytes, true));
-}
-
-cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned int flags)
-{
-    (void)flags; /* portable, mapped and write-combined memory are all the same here */
     RUNTIME_CALL(allocate(p, bytes, true));
 }
 

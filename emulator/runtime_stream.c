@@ -42,20 +42,23 @@ struct CUgraph_st **runtime_stream_capture(struct CUstream_st *s)
     return &s->capture;
 }
 
+static int run_until(struct CUstream_st *s, uint64_t last);
+
 /* What a blocking stream's work waits for: earlier work of the others. */
 static int run_before(struct CUstream_st *s, uint64_t order)
 {
     int error = cudaSuccess;
     if (s != &default_stream)
-        return s->is_blocking ? runtime_stream_run(&default_stream, order) : error;
+        return s->is_blocking ? run_until(&default_stream, order) : error;
     for (struct CUstream_st *t = streams; t != NULL && error == cudaSuccess;
          t = t->next)
         if (t->is_blocking)
-            error = runtime_stream_run(t, order);
+            error = run_until(t, order);
     return error;
 }
 
-int runtime_stream_run(struct CUstream_st *s, uint64_t last)
+/* Runs a stream's work up to a submission. */
+static int run_until(struct CUstream_st *s, uint64_t last)
 {
     int error = runtime_broken();
     while (s->queue.head != NULL && s->queue.head->order <= last) {
@@ -72,7 +75,7 @@ int runtime_stream_run(struct CUstream_st *s, uint64_t last)
 int runtime_stream_reach(struct CUstream_st *handle, uint64_t last)
 {
     struct CUstream_st *const s = runtime_stream_find(handle);
-    return s != NULL ? runtime_stream_run(s, last) : runtime_broken();
+    return s != NULL ? run_until(s, last) : runtime_broken();
 }
 
 uint64_t runtime_next_order(void) { return n_submitted + 1; }
@@ -120,7 +123,7 @@ int runtime_submit(struct CUstream_st *handle, struct runtime_work *w)
     const bool now = must_finish(w);
     w->order = ++n_submitted;
     runtime_queue_put(&s->queue, w);
-    return now ? runtime_stream_run(s, w->order) : cudaSuccess;
+    return now ? run_until(s, w->order) : cudaSuccess;
 }
 
 int runtime_stream_wait(struct CUstream_st *handle)
@@ -138,7 +141,7 @@ int runtime_stream_wait(struct CUstream_st *handle)
     /* the default stream's end is that of the streams it waits for */
     if (s == &default_stream)
         (void)run_before(s, UINT64_MAX);
-    return runtime_stream_run(s, UINT64_MAX);
+    return run_until(s, UINT64_MAX);
 }
 
 int runtime_wait_all(void)
@@ -146,7 +149,7 @@ int runtime_wait_all(void)
     int error = runtime_stream_wait(NULL);
     for (struct CUstream_st *s = streams; s != NULL && error == cudaSuccess;
          s = s->next)
-        error = runtime_stream_run(s, UINT64_MAX);
+        error = run_until(s, UINT64_MAX);
     return error;
 }
 
@@ -182,7 +185,7 @@ static int destroy(struct CUstream_st *handle)
     struct CUstream_st *const s = *at;
     if (s == NULL)
         return cudaErrorInvalidResourceHandle;
-    const int error = runtime_stream_run(s, UINT64_MAX);
+    const int error = run_until(s, UINT64_MAX);
     *at = s->next;
     mem_free(s);
     return error;
@@ -206,7 +209,7 @@ static int query(struct CUstream_st *handle)
     if (s->capture != NULL)
         return cudaErrorStreamCaptureUnsupported;
     const bool is_done = s->queue.head == NULL;
-    const int error = runtime_stream_run(s, UINT64_MAX);
+    const int error = run_until(s, UINT64_MAX);
     return error != cudaSuccess ? error : is_done ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -220,13 +223,6 @@ cudaError_t cudaStreamCreate(cudaStream_t *out) { RUNTIME_CALL(create(out, 0)); 
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned int flags)
 {
-    RUNTIME_CALL(create(out, flags));
-}
-
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned int flags,
-                                         int priority)
-{
-    (void)priority;
     RUNTIME_CALL(create(out, flags));
 }
 

@@ -8,7 +8,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "emulator/machine.h"
@@ -24,10 +23,6 @@ struct machine_state {
 };
 
 /* --- machine_warp.c --- */
-
-/* Runs the warp until all its lanes wait or have exited, a fault, or `quantum`
- * instructions. Adds what was done to the block's progress. */
-void machine_turn(struct machine_warp *w, int64_t quantum);
 
 /* Takes turns until all warps of the block have exited, or a fault. */
 void machine_run_warps(struct machine_block *b);
@@ -74,7 +69,6 @@ enum machine_next machine_ready_done(struct machine_warp *w, const struct ptx_in
 /* --- barrier.c --- */
 struct barrier_state *barrier_create(void); /* of one block */
 void barrier_reset(struct barrier_state *s);
-void barrier_free(struct barrier_state *s);
 ptx_run_fn barrier_bind(struct ptx_insn *i);         /* bar and barrier, .cta */
 ptx_run_fn barrier_cluster_bind(struct ptx_insn *i); /* barrier.cluster of one block */
 

@@ -7,7 +7,8 @@
  *                     done, see runtime.h
  *   EMULATOR_RACES    0 | 1 (default 0): the race checker, see race.h
  *   EMULATOR_SEED     a number (default 0): the order in which the warps of a block
- *                     take turns; 0: by their ids, others: drawn anew each round
+ *                     take turns and how long these are; 0: by their ids, all alike,
+ *                     others: drawn anew each round
  *   EMULATOR_SM       80 | 90 (default 90): the compute capability times ten, for
  *                     which code is chosen (90 takes that of sm_90a)
  *   EMULATOR_SMS      multiprocessors that the device reports (default 4; kernels

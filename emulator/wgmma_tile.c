@@ -11,7 +11,6 @@
  * Then the chunk's number within its line is XORed with the line's number modulo the
  * chunks of a line, both taken from the address, less the descriptor's base offset.
  */
-#include "emulator/async_state.h"
 #include "emulator/wgmma.h"
 
 enum { CHUNK = 16, LINES = 8 };

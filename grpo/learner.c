@@ -66,7 +66,6 @@ static int reserve(struct learner *l)
     TRY(batch_init(&l->batch, m->b, &bl));
     TRY(optim_init(&l->optim, m->b, &m->table, l->s.data, m->dtype, plan.place));
     TRY(learner_step_init(&l->step, l->c));
-    l->max_groups = bl.n_groups;
     /* a prompt's last row predicts one token of every completion */
     l->max_tokens = bl.n_rows + bl.n_seqs;
     struct carver host = {.base = NULL}, dev = {.base = NULL};

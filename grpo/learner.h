@@ -5,7 +5,8 @@
  *
  * A group is computed as one unit: its prompt once, its completions attending to it.
  * Micro-batches are as many whole groups as fit the row budget, or one group alone;
- * where they end does not change a bit of the result (core/ops.h on +=).
+ * where they end does not change a bit of the result (core/ops.h on +=), but for
+ * weight gradients of a backend that rounds products (cuda/cuda.h, tensor mode).
  */
 #ifndef GRPO_LEARNER_H
 #define GRPO_LEARNER_H

@@ -55,7 +55,7 @@ struct learner {
     struct scan scan;
     void *dev_block, *host_block;
     size_t dev_bytes, host_bytes;
-    int64_t max_tokens, max_groups, mini_batch;
+    int64_t max_tokens, mini_batch;
     /* of the running update */
     const struct minibatch *mb;
 };

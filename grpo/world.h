@@ -1,7 +1,6 @@
 /*
  * Who does what: ranks 0 .. n_learners - 1 learn, the others generate; colocated ranks
- * do both. Rank 0 writes the run directory. Results do not depend on the split
- * (design.md, ideas 1 to 3).
+ * do both. Rank 0 writes the run directory. Results do not depend on the split.
  */
 #ifndef GRPO_WORLD_H
 #define GRPO_WORLD_H

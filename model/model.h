@@ -2,9 +2,9 @@
  * The MoE transformer: one forward for prefill, decode, learner and evaluation, and its
  * backward.
  *
- *   x = Emb[ids]; per layer: x += O(attention(rope(QKV(norm1(x))))); x +=
- * MoE(norm2(x)); logits = Head(normF(x)).   (specs "architectures" 0.1, 0.6, 0.8, 0.9,
- * 1)
+ *   x = Emb[ids]; per layer: x += O(attention(rope(QKV(norm1(x))))),
+ *   x += MoE(norm2(x)); logits = Head(normF(x))
+ *   (specs "architectures" 0.1, 0.6, 0.8, 0.9, 1)
  *
  * Everything is fp32 but the weights (struct weight) and the rows that only products
  * read, which are kept as the products round them (acts.product_rows). All arrays below
