@@ -218,10 +218,12 @@ add_pages(float (&dq)[D / 2], struct dq_shared<D> *m, struct ring_at *at,
         multiply_held<D>(s, t->q, page->k);
         multiply_held<D>(dp, t->dy, page->v);
         wgmma_wait<1>(); /* the scores; the page before has been read */
+        settle(s);
         if (previous >= 0)
             release(&m->empty[previous]);
         to_probs<D>(s, t, scale, window, key, some_hidden);
         wgmma_wait<0>();
+        settle(dp);
 #pragma unroll
         for (int i = 0; i < 32; i++)
             dp[i] = score_grad(s[i], dp[i], t->dot[i / 2 % 2], some_hidden);
@@ -231,6 +233,7 @@ add_pages(float (&dq)[D / 2], struct dq_shared<D> *m, struct ring_at *at,
         previous = stage;
     }
     wgmma_wait<0>();
+    settle(dq);
     if (previous >= 0)
         release(&m->empty[previous]);
 }
