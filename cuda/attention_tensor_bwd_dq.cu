@@ -103,10 +103,11 @@ static __device__ void load_dq(struct dq_shared<D> *m, const struct bwd_job *f)
         }
         named_barrier(1, WARPGROUP);
         if (m->info.n_lines == 0)
-            return;
+            break;
         load_pages<D>(m, &at, f);
         named_barrier(1, WARPGROUP); /* all have read the unit */
     }
+    asm volatile("cp.async.wait_all;" ::: "memory"); /* no copy outlives its thread */
 }
 
 /* A thread's two lines, rows g and g + 8 of its warp's 16 */
