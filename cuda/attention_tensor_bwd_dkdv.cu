@@ -248,11 +248,13 @@ add_tiles(struct dkdv_sums<D> *sums, struct dkdv_shared<D> *m, struct ring_at *a
         multiply_rows<D>(s, m->page.k, r->q);
         multiply_rows<D>(dp, m->page.v, r->dy);
         wgmma_wait<1>(); /* the scores */
+        settle(s);
         to_probs(s, &r->stats, scale, window, key + slot, some_hidden);
         to_operand(p, s);
         wgmma_fence();
         add_product<D>(sums->dv, p, r->dy);
         wgmma_wait<1>(); /* dP */
+        settle(dp);
         if (left == 1)
             release(&m->page_empty);
         to_grads(dp, s, &r->stats, some_hidden);
@@ -260,6 +262,8 @@ add_tiles(struct dkdv_sums<D> *sums, struct dkdv_shared<D> *m, struct ring_at *a
         wgmma_fence();
         add_product<D>(sums->dk, ds, r->q);
         wgmma_wait<0>();
+        settle(sums->dv);
+        settle(sums->dk);
         release(empty);
         step<DKDV_STAGES>(at);
     }

@@ -103,10 +103,11 @@ static __device__ void load_dq(struct dq_shared<D> *m, const struct bwd_job *f)
         }
         named_barrier(1, WARPGROUP);
         if (m->info.n_lines == 0)
-            return;
+            break;
         load_pages<D>(m, &at, f);
         named_barrier(1, WARPGROUP); /* all have read the unit */
     }
+    asm volatile("cp.async.wait_all;" ::: "memory"); /* no copy outlives its thread */
 }
 
 /* A thread's two lines, rows g and g + 8 of its warp's 16 */
@@ -218,10 +219,12 @@ add_pages(float (&dq)[D / 2], struct dq_shared<D> *m, struct ring_at *at,
         multiply_held<D>(s, t->q, page->k);
         multiply_held<D>(dp, t->dy, page->v);
         wgmma_wait<1>(); /* the scores; the page before has been read */
+        settle(s);
         if (previous >= 0)
             release(&m->empty[previous]);
         to_probs<D>(s, t, scale, window, key, some_hidden);
         wgmma_wait<0>();
+        settle(dp);
 #pragma unroll
         for (int i = 0; i < 32; i++)
             dp[i] = score_grad(s[i], dp[i], t->dot[i / 2 % 2], some_hidden);
@@ -231,6 +234,7 @@ add_pages(float (&dq)[D / 2], struct dq_shared<D> *m, struct ring_at *at,
         previous = stage;
     }
     wgmma_wait<0>();
+    settle(dq);
     if (previous >= 0)
         release(&m->empty[previous]);
 }

@@ -53,11 +53,14 @@ static __device__ __forceinline__ float exp2_fast(float x)
 
 /* As barrier_wait, which traps when nothing comes. A trap joins the ways of loading and
  * multiplying warps: ptxas then gives both the registers of the poorer, and takes turns
- * with the products. A store to nowhere ends the kernel as well. */
+ * with the products. A store to nowhere ends the kernel as well. A page that all lines
+ * of a long batch see keeps its loader waiting for tens of milliseconds, hence more
+ * patience than a product's. */
 static __device__ __forceinline__ void await(uint64_t *barrier, uint32_t parity)
 {
+    enum { PATIENCE = 1 << 28 };
     for (int32_t i = 0; !barrier_try(barrier, parity); i++)
-        if (i > GEMM_WATCHDOG_POLLS)
+        if (i > PATIENCE)
             asm volatile("st.global.u32 [%0], %1;" ::"l"(0ll), "r"(0) : "memory");
 }
 
@@ -132,6 +135,15 @@ static __device__ __forceinline__ void release(uint64_t *barrier)
     __syncwarp();
     if (threadIdx.x % WARP == 0)
         barrier_arrive(barrier);
+}
+
+/* After wgmma_wait: reads of what the products left in d stay behind it. The wait alone
+ * does not name d to the compiler. */
+template <int N> static __device__ __forceinline__ void settle(float (&d)[N])
+{
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        asm volatile("" : "+f"(d[i])::"memory");
 }
 
 /* acc (64, 64) = rows of one image times rows of another, over D dims; asynchronous */

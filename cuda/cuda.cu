@@ -74,20 +74,33 @@ static int64_t cuda_available(struct backend *b)
     return (int64_t)n_free;
 }
 
+/* With room to grow where there is memory for it, else as it is wanted */
+static void grow_scratch(struct cuda_state *s, size_t bytes)
+{
+    size_t size = s->scratch_bytes > 0 ? s->scratch_bytes : (size_t)1 << 20;
+    while (size < bytes)
+        size += size / 2;
+    /* cudaFree waits for the kernels that use the old block */
+    cuda_must(cudaFree(s->scratch), "scratch");
+    s->scratch = NULL;
+    s->scratch_bytes = 0;
+    cudaError_t error = cudaMalloc((void **)&s->scratch, size);
+    if (error == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError();
+        size = bytes;
+        error = cudaMalloc((void **)&s->scratch, size);
+    }
+    cuda_must(error, "scratch of an op");
+    s->scratch_bytes = size;
+}
+
 void *cuda_scratch(struct backend *b, size_t bytes)
 {
     struct cuda_state *const s = cuda_state(b);
     if (bytes > s->scratch_bytes) {
-        size_t size = s->scratch_bytes > 0 ? s->scratch_bytes : (size_t)1 << 20;
-        while (size < bytes)
-            size += size / 2;
         CHECK(s->graphs.recording == NULL, "scratch grows within a recording");
         cuda_forget(b, NULL);
-        /* cudaFree waits for the kernels that use the old block */
-        cuda_must(cudaFree(s->scratch), "scratch");
-        s->scratch = NULL;
-        cuda_must(cudaMalloc((void **)&s->scratch, size), "scratch of an op");
-        s->scratch_bytes = size;
+        grow_scratch(s, bytes);
     }
     return s->scratch;
 }

@@ -28,9 +28,9 @@ struct learner;
 struct learner_plan {
     enum acts_mode mode;
     enum optim_place place;
-    int64_t n_rows;     /* of a micro-batch at most */
-    size_t acts, grads; /* acts: with `logits`, those of learner.head_rows */
-    size_t logits;
+    int64_t n_rows; /* of a micro-batch at most */
+    size_t acts, grads;
+    size_t logits; /* of acts: learner.head_rows rows of them and of their gradients */
     struct optim_bytes optim;
     /* beside the learner's own: an fp32 copy of a reference that moves, the older
      * weights of grpo.check_stale; routes to replay, always on the host */

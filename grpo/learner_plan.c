@@ -106,6 +106,7 @@ static void set_mode(struct learner_plan *p, const struct model *m,
     const struct acts_limits al = learner_acts_limits(m, c, mode);
     p->mode = mode;
     p->acts = acts_bytes(m, &al);
+    p->logits = acts_logits_bytes(m, &al);
 }
 
 /* Whether p fits; unknown memory holds all. */
@@ -129,8 +130,6 @@ void learner_plan(struct learner_plan *out, const struct model *m,
                              .grads = (size_t)learner_tree_arrays(c) * wide,
                              .copies = copies_bytes(m, c),
                              .replay = replay_bytes(m, c, bl.n_rows),
-                             .logits = (size_t)learner_head_rows(c, m->b) *
-                                       (size_t)m->hp.n_vocab * sizeof(float),
                              .place = first};
     p.optim = optim_bytes(&m->table, m->dtype, first);
     set_mode(&p, m, c,

@@ -213,6 +213,14 @@ size_t acts_bytes(const struct model *m, const struct acts_limits *max)
     return c.used;
 }
 
+size_t acts_logits_bytes(const struct model *m, const struct acts_limits *max)
+{
+    const struct acts a = acts_of(m, max);
+    const bool has_apart = max->mode != ACTS_INFER && a.product_rows != DTYPE_F32;
+    const size_t grad = has_apart ? dtype_bytes(a.product_rows) : 0;
+    return (size_t)(max->n_head_rows * a.ld_logits) * (sizeof(float) + grad);
+}
+
 int acts_init(struct acts *a, const struct model *m, const struct acts_limits *max)
 {
     *a = acts_of(m, max);

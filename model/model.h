@@ -111,6 +111,8 @@ struct acts {
 
 /* Bytes that acts_init would reserve: the memory plan. */
 size_t acts_bytes(const struct model *m, const struct acts_limits *max);
+/* Of these, rows of logits and, where they have memory of their own, their gradients */
+size_t acts_logits_bytes(const struct model *m, const struct acts_limits *max);
 int acts_init(struct acts *a, const struct model *m,
               const struct acts_limits *max) WARN_UNUSED;
 void acts_release(struct acts *a);

@@ -193,10 +193,38 @@ static void test_choice(void **state)
     config_release(&c);
 }
 
+/* Rows of logits count with their gradients, which have memory of their own where
+ * products round their rows. */
+static void test_logits(void **state)
+{
+    (void)state;
+    struct backend b = far_backend();
+    struct config c;
+    char word[] = "learner.head_rows=100";
+    char *argv[] = {word};
+    b.available = free_terabyte;
+    assert_int_equal(config_parse(&c, 1, argv), STATUS_OK);
+    size_t acts[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        struct model m;
+        struct learner_plan p;
+        b.product_rows = i == 0 ? DTYPE_F32 : DTYPE_BF16;
+        assert_int_equal(model_init(&m, &b, &hp, NULL, DTYPE_BF16, 64, 48), STATUS_OK);
+        const int64_t ld = model_weight(&m, PARAM_HEAD, -1).n;
+        learner_plan(&p, &m, &c, 0);
+        assert_int_equal(p.logits, 100 * ld * (i == 0 ? 4 : 6));
+        acts[i] = p.acts;
+        assert_true(p.acts > p.logits);
+        model_release(&m);
+    }
+    assert_int_not_equal(acts[0], acts[1]);
+    config_release(&c);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plan),
-                                       cmocka_unit_test(test_copies),
-                                       cmocka_unit_test(test_choice)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plan), cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_choice), cmocka_unit_test(test_logits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
