@@ -165,6 +165,7 @@ use_page(struct line_state<D> *s, struct ring<D, N_STAGES> *ring,
                 merge_values<32>(s->o + i * 32, sum, keep, take);
         }
     }
+    __syncwarp(); /* no lane is still waiting for the page that one lane gives back */
     if (threadIdx.x % WARP == 0)
         barrier_arrive(&ring->empty[at.stage]);
     ring_advance(at, N_STAGES);

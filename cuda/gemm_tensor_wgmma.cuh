@@ -10,10 +10,10 @@
 #include <cuda.h>
 #include <stdint.h>
 
-/* Polls of a barrier before the kernel traps: each waits up to a hardware limit in the
- * order of a microsecond or more, so this is seconds; a wait here lasts microseconds.
- */
-enum { GEMM_WATCHDOG_POLLS = 1 << 22 };
+/* Polls of a barrier before the kernel traps. One takes some 20 ns if the hardware does
+ * not suspend it, a microsecond or more if it does: seconds to minutes in all, where the
+ * longest wait, a producer's for a tile of a long context, is milliseconds. */
+enum { WATCHDOG_POLLS = 1 << 28 };
 
 static __device__ __forceinline__ uint32_t smem_address(const void *p)
 {
@@ -65,7 +65,7 @@ static __device__ __forceinline__ bool barrier_try(uint64_t *barrier, uint32_t p
 static __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity)
 {
     for (int32_t i = 0; !barrier_try(barrier, parity); i++)
-        if (i > GEMM_WATCHDOG_POLLS)
+        if (i > WATCHDOG_POLLS)
             __trap();
 }
 
