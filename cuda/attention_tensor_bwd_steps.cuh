@@ -53,14 +53,11 @@ static __device__ __forceinline__ float exp2_fast(float x)
 
 /* As barrier_wait, which traps when nothing comes. A trap joins the ways of loading and
  * multiplying warps: ptxas then gives both the registers of the poorer, and takes turns
- * with the products. A store to nowhere ends the kernel as well. A page that all lines
- * of a long batch see keeps its loader waiting for tens of milliseconds, hence more
- * patience than a product's. */
+ * with the products. A store to nowhere ends the kernel as well. */
 static __device__ __forceinline__ void await(uint64_t *barrier, uint32_t parity)
 {
-    enum { PATIENCE = 1 << 28 };
     for (int32_t i = 0; !barrier_try(barrier, parity); i++)
-        if (i > PATIENCE)
+        if (i > WATCHDOG_POLLS)
             asm volatile("st.global.u32 [%0], %1;" ::"l"(0ll), "r"(0) : "memory");
 }
 

@@ -11,8 +11,9 @@
 #include <stdint.h>
 
 /* Polls of a barrier before the kernel traps. One takes some 20 ns if the hardware does
- * not suspend it, a microsecond or more if it does: seconds to minutes in all, where the
- * longest wait, a producer's for a tile of a long context, is milliseconds. */
+ * not suspend it, a microsecond or more if it does: seconds to minutes in all, where
+ * the longest wait, a loader's for a page that all lines of a long batch see, is tens
+ * of milliseconds. */
 enum { WATCHDOG_POLLS = 1 << 28 };
 
 static __device__ __forceinline__ uint32_t smem_address(const void *p)
