@@ -35,6 +35,10 @@ struct learner_plan {
     /* beside the learner's own: an fp32 copy of a reference that moves, the older
      * weights of grpo.check_stale; routes to replay, always on the host */
     size_t copies, replay;
+    /* of a device's ops: the most that one of them takes, the attention's backward,
+     * which keeps q and dy as bf16 by tiles of 64 rows and two floats a row; 0 for a
+     * host */
+    size_t scratch;
 };
 /* What learner.recompute and optim.offload leave open is chosen so that the plan fits
  * what the backend has left when others have reserved `beside` bytes more: all on the
@@ -47,7 +51,7 @@ void learner_plan(struct learner_plan *out, const struct model *m,
 void learner_optim_places(const struct config *c, enum optim_place *first_out,
                           enum optim_place *last_out);
 /* What the learner takes of the device, and with margin for what no plan counts:
- * batches' indices, kernels' scratch, the driver. */
+ * batches' indices, scratch of other ops, the driver. */
 size_t learner_plan_device(const struct learner_plan *p);
 size_t learner_plan_margin(size_t bytes);
 

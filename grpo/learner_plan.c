@@ -82,9 +82,18 @@ static size_t replay_bytes(const struct model *m, const struct config *c,
            scan_bytes(&m->hp, c);
 }
 
+static size_t scratch_bytes(const struct model *m, const struct batch_limits *bl)
+{
+    enum { TILE = 64 };
+    const struct hparams *const hp = &m->hp;
+    const int64_t n_lines = bl->n_rows * (hp->n_heads / hp->n_kv_heads);
+    const int64_t n_tiles = (n_lines / TILE + bl->n_seqs) * hp->n_kv_heads;
+    return m->b->is_host ? 0 : (size_t)(n_tiles * TILE * (4 * hp->head_dim + 16));
+}
+
 size_t learner_plan_device(const struct learner_plan *p)
 {
-    return p->acts + p->grads + p->optim.device + p->copies;
+    return p->acts + p->grads + p->optim.device + p->copies + p->scratch;
 }
 
 size_t learner_plan_margin(size_t bytes) { return bytes / 50 + (size_t)256000000; }
@@ -129,6 +138,7 @@ void learner_plan(struct learner_plan *out, const struct model *m,
     struct learner_plan p = {.n_rows = bl.n_rows,
                              .grads = (size_t)learner_tree_arrays(c) * wide,
                              .copies = copies_bytes(m, c),
+                             .scratch = scratch_bytes(m, &bl),
                              .replay = replay_bytes(m, c, bl.n_rows),
                              .place = first};
     p.optim = optim_bytes(&m->table, m->dtype, first);

@@ -40,16 +40,18 @@ static void describe(char *text, size_t size, const struct learner_plan *p,
 {
     const struct model *const m = a->m;
     const double wide = 1e-6 * (double)m->table.n_elems * sizeof(float);
-    snprintf(text, size,
-             "weights %.1f (there already), master %.1f and moments %.1f (%s), "
-             "gradients %.1f, copies of weights %.1f, learner activations %.1f (%s, "
-             "%lld rows; %.1f of them logits), rollout with KV pages %.1f",
-             1e-6 * (double)m->table.n_elems * (double)dtype_bytes(m->dtype),
-             m->dtype == DTYPE_F32 || !a->is_learner ? 0.0 : wide,
-             a->is_learner ? 2.0 * wide : 0.0, place_name(p->place),
-             1e-6 * (double)p->grads, 1e-6 * (double)p->copies, 1e-6 * (double)p->acts,
-             p->mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
-             (long long)p->n_rows, 1e-6 * (double)p->logits, 1e-6 * (double)rollout);
+    snprintf(
+        text, size,
+        "weights %.1f (there already), master %.1f and moments %.1f (%s), "
+        "gradients %.1f, copies of weights %.1f, learner activations %.1f (%s, "
+        "%lld rows; %.1f of them logits), scratch %.1f, rollout with KV pages %.1f",
+        1e-6 * (double)m->table.n_elems * (double)dtype_bytes(m->dtype),
+        m->dtype == DTYPE_F32 || !a->is_learner ? 0.0 : wide,
+        a->is_learner ? 2.0 * wide : 0.0, place_name(p->place), 1e-6 * (double)p->grads,
+        1e-6 * (double)p->copies, 1e-6 * (double)p->acts,
+        p->mode == ACTS_KEEP ? "all kept" : "recomputed per layer",
+        (long long)p->n_rows, 1e-6 * (double)p->logits, 1e-6 * (double)p->scratch,
+        1e-6 * (double)rollout);
 }
 
 int memory_plan_make(struct learner_plan *plan_out, const struct memory_plan_args *a)
