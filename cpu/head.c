@@ -1,9 +1,10 @@
 /*
  * Log-probability, log-sum-exp and entropy of tokens under rows of logits, and the
- * gradient of the first and the last. Two passes over a row: the maximum, then slice by
- * slice the sums of e = exp(z - max) and of e (z - max), first with the slice's maximum
- * (core/ops.h). Entropy is taken from the latter, log(sum) - sum(e (z - max)) / sum,
- * which equals lse - sum p z without its cancellation.
+ * gradient of the first and the last. The maximum of a row, then slice by slice its own
+ * (found again: the slice is in the nearest cache for what follows) and the sums of e =
+ * exp(z - max) and of e (z - max) (core/ops.h). Entropy is taken from the latter,
+ * log(sum) - sum(e (z - max)) / sum, which equals lse - sum p z without its
+ * cancellation.
  *
  * Backward: d logp / d z_j = [j = target] - p_j, d H / d z_j = -p_j (z_j - lse + H).
  */

@@ -118,14 +118,17 @@ static void set_mode(struct learner_plan *p, const struct model *m,
     p->logits = acts_logits_bytes(m, &al);
 }
 
-/* Whether p fits; unknown memory holds all. */
+/* Whether p fits; unknown memory holds all. A host's activations may be touched up to
+ * half of what it has left: the rest of the plan and other programs live there too. */
 static bool fits(const struct learner_plan *p, struct backend *b, size_t beside)
 {
     const int64_t available = b->available(b);
     if (available <= 0)
         return true;
-    const size_t wanted = b->is_host ? p->acts : learner_plan_device(p) + beside;
-    return wanted + (b->is_host ? 0 : learner_plan_margin(wanted)) <= (size_t)available;
+    if (b->is_host)
+        return 2 * p->acts <= (size_t)available;
+    const size_t wanted = learner_plan_device(p) + beside;
+    return wanted + learner_plan_margin(wanted) <= (size_t)available;
 }
 
 void learner_plan(struct learner_plan *out, const struct model *m,

@@ -184,6 +184,18 @@ static void test_choice(void **state)
     learner_plan(&p, &m, &c, beside);
     assert_int_equal(p.place, OPTIM_ON_DEVICE);
     assert_int_equal(p.optim.host, 0);
+    c.optim.offload = OFFLOAD_AUTO;
+    n_free = INT64_MAX;
+    b.is_host = true; /* activations take at most half; nothing is offloaded */
+    learner_plan(&p, &m, &c, beside);
+    n_free = 2 * (int64_t)p.acts;
+    learner_plan(&p, &m, &c, beside);
+    assert_int_equal(p.mode, ACTS_KEEP);
+    n_free--;
+    learner_plan(&p, &m, &c, beside);
+    assert_int_equal(p.mode, ACTS_RECOMPUTE);
+    assert_int_equal(p.place, OPTIM_ON_DEVICE);
+    b.is_host = false;
     n_free = INT64_MAX;
     c.optim.offload = OFFLOAD_ALL;
     learner_plan(&p, &m, &c, beside);
